@@ -1,0 +1,5 @@
+//! The thin binding between Node-API and the crates: no rule and no algorithm lives here.
+
+mod fuse;
+mod pack;
+mod ring;

@@ -1,0 +1,1 @@
+//! Binding of cfs-reduce, cfs-erasure and cfs-store.

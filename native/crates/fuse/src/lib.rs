@@ -1,0 +1,1 @@
+//! The FUSE device: mounting, and requests and replies in batches.

@@ -1,0 +1,1 @@
+//! Fragments: header, checksums, verification.

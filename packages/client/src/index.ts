@@ -1,0 +1,2 @@
+/** @cfs/client */
+export {};

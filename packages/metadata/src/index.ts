@@ -1,0 +1,2 @@
+/** @cfs/metadata */
+export {};

@@ -1,0 +1,2 @@
+/** @cfs/rpc */
+export {};

@@ -1,0 +1,2 @@
+/** @cfs/testkit */
+export {};
