@@ -84,7 +84,7 @@ export class ByteWriter {
   latin1(text: string): this {
     this.varint(text.length);
     const at = this.#room(text.length);
-    this.#bytes.latin1Write(text, at, text.length);
+    this.#bytes.write(text, at, text.length, "latin1");
     return this;
   }
 
@@ -172,13 +172,13 @@ export class ByteReader {
   latin1(): string {
     const count = this.varint();
     const at = this.#take(count);
-    return this.#bytes.latin1Slice(at, at + count);
+    return this.#bytes.toString("latin1", at, at + count);
   }
 
   utf8(): string {
     const count = this.varint();
     const at = this.#take(count);
-    return this.#bytes.utf8Slice(at, at + count);
+    return this.#bytes.toString("utf8", at, at + count);
   }
 
   /** Everything must have been read: trailing bytes are CORRUPT. */

@@ -1,2 +1,19 @@
-/** @cfs/vfs */
-export {};
+/** POSIX semantics once, for every front end. */
+export type {
+  AttributeChange,
+  Attributes,
+  Awaitable,
+  Caller,
+  DirectoryEntry,
+  Entry,
+  FileKind,
+  FileSystemStatistics,
+  Invalidation,
+  NewNode,
+  OpenFile,
+  ReadResult,
+  Time,
+  Validity,
+  Vfs,
+  VfsWait,
+} from "./vfs.ts";
