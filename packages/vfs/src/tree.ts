@@ -72,7 +72,7 @@ export class Tree {
     if (name === ".") return directory;
     if (name === "..") return this.inodeOf(directory.parent === 0 ? parent : directory.parent);
     const dirent = this.#state.dirent(parent, name);
-    if (dirent === null) throw quickError("NOT_FOUND");
+    if (dirent === null) throw quickError("NOT_FOUND", `${name} in directory ${parent}`);
     const inode = this.#state.inode(dirent.ino);
     if (inode !== null) return inode;
     // The server refused a command that we had taken for done: what we know of this directory is wrong.
@@ -143,7 +143,7 @@ export class Tree {
   getXattr(ino: InodeNumber, name: string): Awaitable<Uint8Array> {
     return this.#attempts.run(() => {
       const value = this.inodeOf(ino).xattrNames.includes(name) ? this.#state.xattr(ino, name) : null;
-      if (value === null) throw quickError("NO_DATA");
+      if (value === null) throw quickError("NO_DATA", `${name} of inode ${ino}`);
       return value;
     });
   }
