@@ -82,9 +82,16 @@ fn settle(driver: &mut Driver) -> Vec<(u32, i64)> {
     all
 }
 
-fn pool_bytes(driver: &Driver, offset: usize, length: usize) -> &mut [u8] {
-    // SAFETY: tests are single-threaded and nothing is in flight when they look.
-    unsafe { std::slice::from_raw_parts_mut(driver.arena().start().add(offset), length) }
+fn fill(driver: &Driver, offset: usize, length: usize, byte: u8) {
+    assert!(offset + length <= driver.arena().pool_bytes());
+    // SAFETY: inside the pool, and nothing is in flight when a test fills it.
+    unsafe { driver.arena().start().add(offset).write_bytes(byte, length) }
+}
+
+fn peek(driver: &Driver, offset: usize) -> u8 {
+    assert!(offset < driver.arena().pool_bytes());
+    // SAFETY: inside the pool, and nothing is in flight when a test looks.
+    unsafe { driver.arena().start().add(offset).read() }
 }
 
 fn both(name: &str, check: impl Fn(Driver, Scratch)) {
@@ -98,7 +105,7 @@ fn direct_writes_and_reads_of_one_and_many_views() {
     both("direct", |mut driver, scratch| {
         let file = scratch.open(libc::O_DIRECT | libc::O_DSYNC);
         for block in 0..4 {
-            pool_bytes(&driver, block * 4096, 4096).fill(block as u8 + 1);
+            fill(&driver, block * 4096, 4096, block as u8 + 1);
         }
         let write = |slot, offset, length, views| Request { slot, operation: Operation::Write, file: &file, offset, length, direct: true, views };
         submit(&mut driver, &[write(3, 0, 4096, &[(0, 4096)]), write(9, 4096, 12_288, &[(8192, 4096), (4096, 4096), (12_288, 4096)])], &[]).expect("submit");
@@ -109,7 +116,7 @@ fn direct_writes_and_reads_of_one_and_many_views() {
         let across = (REGION_BYTES - 4096) as i64;
         submit(&mut driver, &[read(1, 0, 8192, &[(last, 8192)]), read(2, 8192, 8192, &[(across, 8192)])], &[]).expect("submit");
         assert_eq!(settle(&mut driver), [(1, 8192), (2, 8192)]);
-        let firsts: Vec<u8> = [last as usize, last as usize + 4096, across as usize, across as usize + 4096].iter().map(|&at| pool_bytes(&driver, at, 1)[0]).collect();
+        let firsts: Vec<u8> = [last as usize, last as usize + 4096, across as usize, across as usize + 4096].iter().map(|&at| peek(&driver, at)).collect();
         assert_eq!(firsts, [1, 3, 2, 4]);
     });
 }
@@ -172,7 +179,7 @@ fn faults_are_errno_and_bad_batches_are_refused() {
 fn dropping_with_work_in_flight_waits_for_it() {
     both("drop", |mut driver, scratch| {
         let file = scratch.open(libc::O_DIRECT | libc::O_DSYNC);
-        pool_bytes(&driver, 0, 1 << 20).fill(9);
+        fill(&driver, 0, 1 << 20, 9);
         let write = |slot: u32| Request { slot, operation: Operation::Write, file: &file, offset: u64::from(slot) << 20, length: 1 << 20, direct: true, views: &[(0, 1 << 20)] };
         let requests: Vec<Request> = (0..16).map(write).collect();
         submit(&mut driver, &requests, &[]).expect("submit");
