@@ -21,11 +21,11 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
   testkit: ["core", "native", "metadata", "rpc", "storage", "vfs", "gateways", "server", "client"],
 };
 
-/** Folders that hold rules only: they import core and themselves, and nothing of Node. */
-export const pureFolders: readonly string[] = ["packages/metadata/src/namespace/"];
+/** Folders and files that hold rules only: they import core and each other, and nothing of Node. */
+export const purePaths: readonly string[] = ["packages/metadata/src/namespace/", "packages/metadata/src/kv/ordered-kv.ts"];
 
 export function isPure(path: string): boolean {
-  return !isTestFile(path) && (pureFolders.some((folder) => path.startsWith(folder)) || /^packages\/.*-format\.ts$/.test(path));
+  return !isTestFile(path) && (purePaths.some((pure) => path.startsWith(pure)) || /^packages\/.*-format\.ts$/.test(path));
 }
 
 /** The package that a file belongs to, or null outside of packages. */
@@ -71,8 +71,8 @@ function checkPureImport(path: string, specifier: string): string | null {
   if (specifier === "@cfs/core") return null;
   if (!specifier.startsWith(".")) return `a pure core imports only @cfs/core and itself, not ${specifier}`;
   const target = normalize(join(dirname(path), specifier));
-  const folder = pureFolders.find((pure) => path.startsWith(pure));
-  return folder === undefined || target.startsWith(folder) ? null : `a pure core imports only @cfs/core and itself, not ${target}`;
+  const isAmongPure = purePaths.some((pure) => target.startsWith(pure)) || dirname(target) === dirname(path);
+  return isAmongPure ? null : `a pure core imports only @cfs/core and itself, not ${target}`;
 }
 
 function checkSource(project: Project, { path }: Source): Finding[] {

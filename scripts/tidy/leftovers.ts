@@ -58,13 +58,13 @@ function matches({ files, text, message }: Pattern, project: Project): Finding[]
     );
 }
 
-/** A test that is switched off says why, in a comment on its line or the one above. */
+/** A test that is switched off says why: in its name ("what: reason"), or in a comment on its line or the one above. */
 function skippedTests(project: Project): Finding[] {
   return project.matching(/\.test\.ts$/).flatMap(({ path, text }) => {
     const lines = text.split("\n");
     return lines.flatMap((line, index) => {
       if (!/\b(test|it|describe)\.skip\(/.test(line)) return [];
-      const hasReason = line.includes("//") || /^\s*(\/\/|\*|\/\*)/.test(lines[index - 1] ?? "");
+      const hasReason = /\.skip\(["'`].*: /.test(line) || line.includes("//") || /^\s*(\/\/|\*|\/\*)/.test(lines[index - 1] ?? "");
       return hasReason ? [] : [{ path, line: index + 1, message: "a test is switched off without a reason beside it" }];
     });
   });

@@ -100,9 +100,9 @@ export class Project {
   }
 }
 
-/** Tests, benchmarks and fuzzers: they may use real clocks and random numbers. */
+/** Tests, what only tests use, benchmarks and fuzzers: they may use real clocks and random numbers. */
 export function isTestFile(path: string): boolean {
-  return /\.(test|bench|fuzz)\.(ts|mjs)$/.test(path) || path.startsWith("test/");
+  return /\.(test|bench|fuzz)\.(ts|mjs)$|\/testing(\.ts$|\/)/.test(path) || path.startsWith("test/");
 }
 
 /** Calls `visit` for each node of a tree, parents first. */

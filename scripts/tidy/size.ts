@@ -104,8 +104,10 @@ export function tightened(ratchet: Ratchet, project: Project): Ratchet {
 
 export function headerRule(project: Project): readonly Finding[] {
   const scripts = project.scripts.filter(({ path }) => !isTestFile(path));
+  // A file that holds nothing has nothing to say.
   const withoutHeader = scripts.filter(
     ({ text }) =>
+      text.trim() !== "export {};" &&
       !text
         .replace(/^#!.*\n/, "")
         .trimStart()

@@ -5,7 +5,16 @@ export type * from "./namespace/commands.ts";
 export { firstNameCookie, hashAfterCookie, nameCookie, nameHash, nameHashMax } from "./namespace/cookie.ts";
 export { appliedKey } from "./namespace/keys.ts";
 export { isName, nameBytesMax, nameError, targetBytesMax } from "./namespace/names.ts";
-export { decodeInode, encodeInode, readInode, readInodeNumber, readKind, readClientId, writeInode, writeKind } from "./namespace/record-format.ts";
+export {
+  decodeInode,
+  encodeInode,
+  readInode,
+  readInodeNumber,
+  readKind,
+  readClientId,
+  writeInode,
+  writeKind,
+} from "./namespace/record-format.ts";
 export { readSource, writeSource } from "./namespace/content-format.ts";
 export type * from "./namespace/records.ts";
 export { fileKinds, inlineBytesMax, regionBytes } from "./namespace/records.ts";
