@@ -1,2 +1,6 @@
 /** The native border: typed wrappers over the addon, one file per part. */
 export { loadAddon } from "./binding.ts";
+
+// FUSE
+export { FuseDevice, fuseMount, fuseUnmount } from "./fuse.ts";
+export type { FuseDeviceHandlers, FuseDeviceOptions, FuseLayout, FuseMountMethod, FuseMountOptions, FuseUnmountOptions } from "./fuse.ts";
