@@ -55,7 +55,7 @@ mod tests {
     fn the_longest_segment_fits_one_fragment() {
         let longest = segment_bytes_max(SEGMENT_RAW_MAX_BYTES, PIECES_MAX, PIECES_MAX * ORIGIN_MAX_BYTES);
         assert!(fragment_bytes(longest, 1) <= BLOCKS_MAX * BLOCK_BYTES, "{longest}");
-        assert!(crate::header::CRCS_OFFSET + 4 * BLOCKS_MAX + 4 <= crate::header::HEADER_BYTES);
+        const { assert!(crate::header::CRCS_OFFSET + 4 * BLOCKS_MAX + 4 <= crate::header::HEADER_BYTES) };
     }
 
     #[test]
