@@ -3,7 +3,7 @@
  *
  * Prints calls/s, CPU µs per call (both processes) and latency for 64-byte requests with 64-byte replies at 1, 16 and 64 in flight, and
  * GiB/s and CPU s per GiB of 1 MiB payloads in each direction. The first run of each is for warming up.
- * Run: node --conditions=cfs-source packages/rpc/src/http2-transport.bench.ts [--profile DIR]
+ * Run: node --conditions=cfs-source packages/rpc/src/http2-transport.bench.ts [--only small|bulk] [--profile DIR]
  */
 import { fork } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
@@ -63,14 +63,7 @@ async function childCpu(child: ChildProcess): Promise<number> {
 }
 
 /** Keeps `depth` requests in flight until `count` are answered; returns the latencies in ms when asked for. */
-function closedLoop(
-  connection: Connection,
-  pool: PayloadPool,
-  depth: number,
-  count: number,
-  kind: number,
-  payload: Uint8Array[],
-): Promise<number[]> {
+function closedLoop(connection: Connection, pool: PayloadPool, depth: number, count: number, kind: number, payload: Uint8Array[]): Promise<number[]> {
   const head = Buffer.alloc(64);
   head[0] = kind;
   const latencies: number[] = [];
@@ -96,10 +89,7 @@ function closedLoop(
   });
 }
 
-async function measure(
-  child: ChildProcess,
-  work: () => Promise<number[]>,
-): Promise<{ seconds: number; cpuSeconds: number; latencies: number[] }> {
+async function measure(child: ChildProcess, work: () => Promise<number[]>): Promise<{ seconds: number; cpuSeconds: number; latencies: number[] }> {
   const childStart = await childCpu(child);
   const ownStart = cpuMicros();
   const start = performance.now();
@@ -109,6 +99,9 @@ async function measure(
   return { seconds, cpuSeconds: (own + (await childCpu(child)) - childStart) / 1e6, latencies };
 }
 
+/** "small", "bulk" or, without the flag, both. */
+const only: string | undefined = process.argv.includes("--only") ? process.argv[process.argv.indexOf("--only") + 1] : undefined;
+
 async function drive(): Promise<void> {
   const profileAt = process.argv.indexOf("--profile");
   const execArgv = profileAt < 0 ? process.execArgv : [...process.execArgv, "--cpu-prof", `--cpu-prof-dir=${process.argv[profileAt + 1]}`];
@@ -117,32 +110,28 @@ async function drive(): Promise<void> {
   const pool = recyclingPool();
   const connection = await new Http2Transport({ clock: machineClock, pool }).connect({ host: "127.0.0.1", port }, { timeoutMs: 5000 });
   connection.onClosed = () => {};
-  for (const [depth, count] of [
-    [64, 100_000],
-    [1, 30_000],
-    [16, 200_000],
-    [64, 400_000],
-  ] as const) {
+  if (only !== "bulk") await small(child, connection, pool);
+  if (only !== "small") await bulk(child, connection, pool);
+  await connection.close();
+  child.disconnect();
+}
+
+async function small(child: ChildProcess, connection: Connection, pool: PayloadPool): Promise<void> {
+  for (const [depth, count] of [[64, 100_000], [1, 30_000], [16, 200_000], [64, 400_000]] as const) {
     const { seconds, cpuSeconds, latencies } = await measure(child, () => closedLoop(connection, pool, depth, count, echo, []));
     latencies.sort((a, b) => a - b);
-    const p = (q: number): string => ((latencies[Math.floor(latencies.length * q)] ?? 0) * 1000).toFixed(0);
+    const p = (q: number): string => (((latencies[Math.floor(latencies.length * q)] ?? 0) * 1000).toFixed(0));
     const tail = depth === 1 ? `, p50 ${p(0.5)} µs, p99 ${p(0.99)} µs` : "";
-    console.log(
-      `small ×${depth}: ${(count / seconds).toFixed(0)} calls/s, ${((cpuSeconds / count) * 1e6).toFixed(1)} µs CPU per call${tail}`,
-    );
+    console.log(`small ×${depth}: ${(count / seconds).toFixed(0)} calls/s, ${((cpuSeconds / count) * 1e6).toFixed(1)} µs CPU per call${tail}`);
   }
+}
+
+async function bulk(child: ChildProcess, connection: Connection, pool: PayloadPool): Promise<void> {
   const block = Buffer.alloc(mebi, 9);
-  for (const [name, kind, payload, count] of [
-    ["up", sink, [block], 2048],
-    ["down", source, [], 2048],
-    ["up", sink, [block], 8192],
-    ["down", source, [], 8192],
-  ] as const) {
+  for (const [name, kind, payload, count] of [["up", sink, [block], 2048], ["down", source, [], 2048], ["up", sink, [block], 8192], ["down", source, [], 8192]] as const) {
     const { seconds, cpuSeconds } = await measure(child, () => closedLoop(connection, pool, 8, count, kind, [...payload]));
     console.log(`bulk ${name}: ${(count / 1024 / seconds).toFixed(2)} GiB/s, ${(cpuSeconds / (count / 1024)).toFixed(2)} CPU s/GiB`);
   }
-  await connection.close();
-  child.disconnect();
 }
 
 await (process.argv.includes("--serve") ? serve() : drive());

@@ -42,6 +42,11 @@ export class SendQueue {
     return this.#open === null && this.#sealedAt === this.#sealed.length;
   }
 
+  /** A message that nothing can be added to waits. */
+  get hasFull(): boolean {
+    return this.#sealedAt < this.#sealed.length;
+  }
+
   push(frame: Frame, onSent?: () => void): void {
     const headBytes = frame.head.length;
     let payloadBytes = 0;

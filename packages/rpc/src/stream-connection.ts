@@ -48,6 +48,12 @@ export class StreamConnection implements Connection {
   readonly #decoder: FrameDecoder;
   readonly #inFlight: Set<OutgoingMessage> = new Set();
   #isFlushPlanned = false;
+  /** A tick that is planned by a microtask runs after all microtasks: when the callbacks that run now are done. */
+  readonly #planTick: () => void = () => process.nextTick(this.#runFlush);
+  readonly #runFlush: () => void = () => {
+    this.#isFlushPlanned = false;
+    this.#flush();
+  };
   #state: "open" | "closing" | "closed" = "open";
   #isFinished = false;
   #isReading = false;
@@ -151,16 +157,18 @@ export class StreamConnection implements Connection {
   }
 
   #planFlush(): void {
-    if (this.#isFlushPlanned || this.#inFlight.size >= limits.messagesInFlightMax) return;
+    if (this.#isFlushPlanned || !this.#mayWrite()) return;
     this.#isFlushPlanned = true;
-    setImmediate(() => {
-      this.#isFlushPlanned = false;
-      this.#flush();
-    });
+    queueMicrotask(this.#planTick);
+  }
+
+  /** A message that is not full waits for the one before it: what is sent meanwhile joins it. */
+  #mayWrite(): boolean {
+    return this.#inFlight.size === 0 || (this.#inFlight.size < limits.messagesInFlightMax && this.#queue.hasFull);
   }
 
   #flush(): void {
-    while (this.#inFlight.size < limits.messagesInFlightMax && this.#state !== "closed") {
+    while (this.#mayWrite() && this.#state !== "closed") {
       const message = this.#queue.take();
       if (message === null) break;
       this.#write(message);
