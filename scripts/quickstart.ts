@@ -11,7 +11,8 @@ import { fileURLToPath } from "node:url";
 import { type Order, parseOrder, usage } from "./quickstart/arguments.ts";
 import { mountAt, mountHealth } from "./quickstart/mounts.ts";
 import { Problem } from "./quickstart/problem.ts";
-import { isListening, listenerName, runCfs, spawnServer, stopServer, waitUntilReady } from "./quickstart/server.ts";
+import { listenerName, usersOf } from "./quickstart/processes.ts";
+import { isListening, runCfs, spawnServer, stopServer, waitUntilReady } from "./quickstart/server.ts";
 import { defaultPort, isRunning, type State, StateFile } from "./quickstart/state.ts";
 
 const root = realpathSync(fileURLToPath(new URL("../", import.meta.url)));
@@ -68,48 +69,55 @@ function detach(mountPoint: string): void {
   throw new Problem(`the dead mount at ${mountPoint} cannot be taken away`, `Run as root: umount -l ${mountPoint}`);
 }
 
-/** True when cfs is already mounted there and answers; a dead cfs mount is taken away; anything else in the way is a Problem. */
-function prepareMountPoint(mountPoint: string): boolean {
+/** Refuses what no mount could use, and makes the folder when it is missing. Looks at names only: a cfs mount may not answer now. */
+function checkMountPoint(mountPoint: string): void {
+  const choose = "Choose another: npm run quickstart -- MOUNTPOINT";
   const mount = mountAt(mountPoint);
-  if (mount !== null) {
-    if (!mount.type.startsWith("fuse"))
-      throw new Problem(
-        `${mountPoint} is already a mount point (${mount.type} from ${mount.source})`,
-        "Choose another: npm run quickstart -- MOUNTPOINT",
-      );
-    if (mount.type !== "fuse.cfs")
-      throw new Problem(`${mountPoint} holds another FUSE file system (${mount.type})`, "Choose another: npm run quickstart -- MOUNTPOINT");
-    if (mountHealth(mountPoint, 5_000) === "answers") return true;
-    console.log(`the mount at ${shown(mountPoint)} is left over from a process that died; replacing it`);
-    detach(mountPoint);
+  if (mount?.type === "fuse.cfs") return;
+  if (mount !== null) throw new Problem(`${mountPoint} is already a mount point (${mount.type} from ${mount.source})`, choose);
+  try {
+    mkdirSync(mountPoint, { recursive: true });
+    if (readdirSync(mountPoint).length > 0) throw new Problem(`${mountPoint} is not empty; mounting would hide what is in it`, choose);
+  } catch (reason) {
+    if (reason instanceof Problem) throw reason;
+    const isFile = existsSync(mountPoint) && !statSync(mountPoint).isDirectory();
+    throw new Problem(isFile ? `${mountPoint} is not a directory` : `${mountPoint} cannot be used: ${(reason as Error).message}`, choose);
   }
-  if (!existsSync(mountPoint)) mkdirSync(mountPoint, { recursive: true });
-  if (!statSync(mountPoint).isDirectory())
-    throw new Problem(`${mountPoint} is not a directory`, "Choose another: npm run quickstart -- MOUNTPOINT");
-  if (readdirSync(mountPoint).length > 0)
-    throw new Problem(`${mountPoint} is not empty; mounting would hide what is in it`, "Choose another: npm run quickstart -- MOUNTPOINT");
+}
+
+/** True when cfs is mounted there and answers. A mount whose process died is taken away. The server runs by now, so a living mount answers. */
+function isMounted(mountPoint: string): boolean {
+  if (mountAt(mountPoint) === null) return false;
+  if (mountHealth(mountPoint, 10_000) === "answers") return true;
+  console.log(`the mount at ${shown(mountPoint)} is left over from a process that died; replacing it`);
+  detach(mountPoint);
   return false;
 }
 
 function next(mountPoint: string, port: number): string {
   const at = shown(mountPoint);
   const server = port === defaultPort ? "" : ` --server 127.0.0.1:${port}`;
-  return `
-cfs is mounted at ${at}. Try:
-  cp -r packages ${at}/ && ls -l ${at}     it is an ordinary file system
-  ./cfs bench ${at}${" ".repeat(Math.max(1, 30 - at.length))}how fast it is
-  ./cfs status${server}${" ".repeat(Math.max(1, 30 - server.length))}how it is
-  ./cfs --help                             what else there is
-To stop: npm run quickstart -- stop (the data stays; npm run quickstart starts again)`;
+  const lines = [
+    [`cp -r packages ${at}/`, "it is an ordinary file system"],
+    [`./cfs bench ${at}`, "how fast it is"],
+    [`./cfs status${server}`, "how it is"],
+    ["./cfs --help", "what else there is"],
+  ] as const;
+  const width = Math.max(...lines.map(([command]) => command.length));
+  return [
+    `\ncfs is mounted at ${at}. Try:`,
+    ...lines.map(([command, meaning]) => `  ${command.padEnd(width)}   ${meaning}`),
+    "To stop: npm run quickstart -- stop (the data stays; npm run quickstart starts again)",
+  ].join("\n");
 }
 
 async function start(order: Extract<Order, { verb: "start" }>): Promise<number> {
+  checkMountPoint(order.mountPoint);
   const { state, isNew } = await ensureServer(order.port);
   const address = `127.0.0.1:${state.port}`;
   try {
-    const isMounted = prepareMountPoint(order.mountPoint);
     stateFile.write({ ...state, mountPoints: [...new Set([...state.mountPoints, order.mountPoint])] });
-    if (!isMounted && (await runCfs(root, ["mount", "--server", address, order.mountPoint])) !== 0) {
+    if (!isMounted(order.mountPoint) && (await runCfs(root, ["mount", "--server", address, order.mountPoint])) !== 0) {
       throw new Problem(
         `mounting at ${order.mountPoint} failed; the message above says why`,
         `The server's log: ${join(stateFile.folder, "server.log")}`,
@@ -130,9 +138,11 @@ async function unmount(mountPoint: string): Promise<void> {
   if (mount?.type !== "fuse.cfs") return;
   if (mountHealth(mountPoint, 3_000) !== "answers") return detach(mountPoint);
   if ((await runCfs(root, ["umount", mountPoint])) !== 0 || mountAt(mountPoint) !== null) {
+    const users = usersOf(mountPoint);
+    const who = users.length === 0 ? "" : `; it is in use by ${users.join(", ")}`;
     throw new Problem(
-      `${shown(mountPoint)} cannot be unmounted`,
-      "Leave that folder in every shell, close the files in it (fuser -vm shows who), then run the same command again.",
+      `${shown(mountPoint)} cannot be unmounted${who}`,
+      "Leave that folder in every shell, close the files in it, then run the same command again.",
     );
   }
   console.log(`unmounted ${shown(mountPoint)}`);

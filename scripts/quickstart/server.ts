@@ -1,7 +1,7 @@
-/** Starts and stops the server process of the quickstart, and finds out who else has its port. */
+/** Starts and stops the server process of the quickstart. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readdirSync, readlinkSync, renameSync, statSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, statSync } from "node:fs";
 import { createConnection } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -33,35 +33,6 @@ export function isListening(port: number): Promise<boolean> {
     socket.once("error", () => end(false));
     socket.once("timeout", () => end(false));
   });
-}
-
-/** The socket inode that listens on the port, from /proc/net/tcp and tcp6 (state 0A is LISTEN). */
-function listenerInode(port: number): string | null {
-  const wanted = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
-  for (const table of ["/proc/net/tcp", "/proc/net/tcp6"]) {
-    if (!existsSync(table)) continue;
-    for (const line of readFileSync(table, "latin1").split("\n")) {
-      const fields = line.trim().split(/\s+/);
-      if (fields[1]?.endsWith(wanted) === true && fields[3] === "0A") return fields[9] ?? null;
-    }
-  }
-  return null;
-}
-
-/** "name (process 123)" of whoever listens on the port, as far as this user may see it. */
-export function listenerName(port: number): string {
-  const inode = listenerInode(port);
-  for (const pid of inode === null ? [] : readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
-    try {
-      for (const descriptor of readdirSync(`/proc/${pid}/fd`)) {
-        if (readlinkSync(`/proc/${pid}/fd/${descriptor}`) !== `socket:[${inode}]`) continue;
-        return `${readFileSync(`/proc/${pid}/comm`, "utf8").trim()} (process ${pid})`;
-      }
-    } catch {
-      // Gone meanwhile, or another user's: the search goes on with the next process.
-    }
-  }
-  return "another program";
 }
 
 export function logTail(path: string, lineCount: number): string {
@@ -121,7 +92,7 @@ export async function stopServer(server: ServerProcess): Promise<"stopped" | "ki
   return "killed";
 }
 
-/** Runs `./cfs ARGS` with its output on this terminal; true when it exits with 0. */
+/** Runs `./cfs ARGS` with its output on this terminal; returns its exit code. */
 export async function runCfs(root: string, args: readonly string[]): Promise<number> {
   const child = spawn(join(root, "cfs"), args, { stdio: "inherit" });
   const [code] = (await once(child, "exit")) as [number | null];

@@ -224,9 +224,8 @@ impl FuseDeviceBinding {
         let mut value = std::ptr::null_mut();
         let hint = Arc::into_raw(region).cast_mut().cast();
         // SAFETY: the region's address is stable and it lives until release_region drops the Arc given as hint.
-        let status = unsafe {
-            sys::napi_create_external_arraybuffer(env.raw(), pointer.cast(), length, Some(release_region), hint, &mut value)
-        };
+        let status =
+            unsafe { sys::napi_create_external_arraybuffer(env.raw(), pointer.cast(), length, Some(release_region), hint, &mut value) };
         if status != sys::Status::napi_ok {
             // SAFETY: the call failed, so the finalizer will not run; the Arc is ours again.
             drop(unsafe { Arc::from_raw(hint.cast::<Region>()) });

@@ -74,8 +74,9 @@ impl Poll {
         // SAFETY: the handle is initialised; on_batch lives in the constructor's scope; `strong` stays valid until on_closed.
         let made = unsafe {
             uv::uv_handle_set_data(handle, strong);
-            check(sys::napi_create_reference(env, on_batch, 1, &mut callback), "cannot hold the callback")
-                .and_then(|()| check(sys::napi_add_async_cleanup_hook(env, Some(on_environment_end), strong, &mut hook), "no clean-up hook"))
+            check(sys::napi_create_reference(env, on_batch, 1, &mut callback), "cannot hold the callback").and_then(|()| {
+                check(sys::napi_add_async_cleanup_hook(env, Some(on_environment_end), strong, &mut hook), "no clean-up hook")
+            })
         };
         poll.callback.set(callback);
         poll.hook.set(hook);
@@ -201,8 +202,7 @@ impl Poll {
                 && sys::napi_create_int32(self.env, batch.errno, &mut arguments[1]) == sys::Status::napi_ok;
             if ready {
                 let mut result = ptr::null_mut();
-                let status =
-                    sys::napi_make_callback(self.env, ptr::null_mut(), receiver, function, 2, arguments.as_ptr(), &mut result);
+                let status = sys::napi_make_callback(self.env, ptr::null_mut(), receiver, function, 2, arguments.as_ptr(), &mut result);
                 if status == sys::Status::napi_pending_exception {
                     let mut exception = ptr::null_mut();
                     sys::napi_get_and_clear_last_exception(self.env, &mut exception);

@@ -24,7 +24,9 @@ pub struct Code {
 impl Code {
     pub fn new(data_count: usize, parity_count: usize) -> Result<Code, Error> {
         if data_count == 0 || data_count > DATA_COUNT_MAX || parity_count > PARITY_COUNT_MAX {
-            return Err(Error(format!("{data_count}+{parity_count} is not a code: 1 to {DATA_COUNT_MAX} data, 0 to {PARITY_COUNT_MAX} parity fragments")));
+            return Err(Error(format!(
+                "{data_count}+{parity_count} is not a code: 1 to {DATA_COUNT_MAX} data, 0 to {PARITY_COUNT_MAX} parity fragments"
+            )));
         }
         let matrix = cauchy_matrix(data_count + parity_count, data_count);
         let encode = Tables::new(&matrix[data_count * data_count..], parity_count, data_count);
@@ -43,7 +45,13 @@ impl Code {
     /// Fills the parity ranges from the data ranges at the same offset. All have one length.
     pub fn encode(&self, data: &[&[u8]], parity: &mut [&mut [u8]]) -> Result<(), Error> {
         if data.len() != self.data_count || parity.len() != self.parity_count {
-            return Err(Error(format!("{} data and {} parity ranges for a {}+{} code", data.len(), parity.len(), self.data_count, self.parity_count)));
+            return Err(Error(format!(
+                "{} data and {} parity ranges for a {}+{} code",
+                data.len(),
+                parity.len(),
+                self.data_count,
+                self.parity_count
+            )));
         }
         one_length(data, parity)?;
         apply_in_strips(&self.encode, data, parity);
@@ -54,7 +62,13 @@ impl Code {
     /// All ranges have one length and the same offset in their fragments.
     pub fn rebuild(&self, present: &[Option<&[u8]>], want: &[usize], out: &mut [&mut [u8]]) -> Result<(), Error> {
         if present.len() != self.fragment_count() || want.len() != out.len() || want.len() > self.fragment_count() {
-            return Err(Error(format!("{} ranges, {} wanted, {} outputs for {} fragments", present.len(), want.len(), out.len(), self.fragment_count())));
+            return Err(Error(format!(
+                "{} ranges, {} wanted, {} outputs for {} fragments",
+                present.len(),
+                want.len(),
+                out.len(),
+                self.fragment_count()
+            )));
         }
         if let Some(index) = want.iter().find(|index| **index >= self.fragment_count()) {
             return Err(Error(format!("fragment {index} of {}", self.fragment_count())));
@@ -118,7 +132,8 @@ mod tests {
     }
 
     fn stripe(code: &Code, k: usize, m: usize, length: usize) -> Vec<Vec<u8>> {
-        let mut fragments: Vec<Vec<u8>> = (0..k + m).map(|index| if index < k { noise(length, index as u64 + 9) } else { vec![0xaa; length] }).collect();
+        let mut fragments: Vec<Vec<u8>> =
+            (0..k + m).map(|index| if index < k { noise(length, index as u64 + 9) } else { vec![0xaa; length] }).collect();
         let (data, parity) = fragments.split_at_mut(k);
         let data: Vec<&[u8]> = data.iter().map(|part| part.as_slice()).collect();
         let mut parity: Vec<&mut [u8]> = parity.iter_mut().map(|part| part.as_mut_slice()).collect();
@@ -132,7 +147,8 @@ mod tests {
             let code = Code::new(k, m).unwrap();
             let fragments = stripe(&code, k, m, 1000);
             for lost in (0u32..1 << (k + m)).filter(|lost| lost.count_ones() as usize <= m) {
-                let present: Vec<Option<&[u8]>> = fragments.iter().enumerate().map(|(index, bytes)| (lost & (1 << index) == 0).then_some(&bytes[100..900])).collect();
+                let present: Vec<Option<&[u8]>> =
+                    fragments.iter().enumerate().map(|(index, bytes)| (lost & (1 << index) == 0).then_some(&bytes[100..900])).collect();
                 let want: Vec<usize> = (0..k + m).filter(|index| lost & (1 << index) != 0).collect();
                 let mut back = vec![vec![0; 800]; want.len()];
                 code.rebuild(&present, &want, &mut back.iter_mut().map(|part| part.as_mut_slice()).collect::<Vec<_>>()).unwrap();
@@ -152,7 +168,8 @@ mod tests {
             let code = Code::new(4, 2).unwrap();
             let fragments = stripe(&code, 4, 2, length);
             for (row, fragment) in fragments.iter().enumerate().skip(4) {
-                let expected = (0..length).map(|at| (0..4).fold(0, |sum, column| sum ^ multiply(code.coefficient(row, column), fragments[column][at])));
+                let expected = (0..length)
+                    .map(|at| (0..4).fold(0, |sum, column| sum ^ multiply(code.coefficient(row, column), fragments[column][at])));
                 assert!(expected.eq(fragment.iter().copied()), "length {length} row {row}");
             }
         }

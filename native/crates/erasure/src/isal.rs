@@ -10,7 +10,14 @@ unsafe extern "C" {
     fn gf_gen_cauchy1_matrix(matrix: *mut c_uchar, rows: c_int, columns: c_int);
     fn gf_invert_matrix(input: *mut c_uchar, output: *mut c_uchar, size: c_int) -> c_int;
     fn ec_init_tables(columns: c_int, rows: c_int, matrix: *const c_uchar, tables: *mut c_uchar);
-    fn ec_encode_data(length: c_int, columns: c_int, rows: c_int, tables: *const c_uchar, data: *const *const c_uchar, coding: *const *mut c_uchar);
+    fn ec_encode_data(
+        length: c_int,
+        columns: c_int,
+        rows: c_int,
+        tables: *const c_uchar,
+        data: *const *const c_uchar,
+        coding: *const *mut c_uchar,
+    );
     fn gf_mul(left: c_uchar, right: c_uchar) -> c_uchar;
 }
 
@@ -78,6 +85,8 @@ impl Tables {
         let coding: Vec<*mut c_uchar> = outputs.iter_mut().map(|output| output.as_mut_ptr()).collect();
         // SAFETY: `columns` readable and `rows` writable ranges of `length` bytes, which do not overlap because they were borrowed
         // as & and &mut; the tables have 32 * rows * columns bytes.
-        unsafe { ec_encode_data(length as c_int, self.columns as c_int, self.rows as c_int, self.bytes.as_ptr(), data.as_ptr(), coding.as_ptr()) };
+        unsafe {
+            ec_encode_data(length as c_int, self.columns as c_int, self.rows as c_int, self.bytes.as_ptr(), data.as_ptr(), coding.as_ptr())
+        };
     }
 }

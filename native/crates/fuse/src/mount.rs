@@ -302,7 +302,10 @@ mod tests {
     #[test]
     fn options_become_what_the_kernel_and_the_helper_read() {
         let options = options("/m", Method::Direct);
-        assert_eq!(kernel_options(&options, 7), "fd=7,rootmode=40000,user_id=1,group_id=2,default_permissions,allow_other,max_read=1048576");
+        assert_eq!(
+            kernel_options(&options, 7),
+            "fd=7,rootmode=40000,user_id=1,group_id=2,default_permissions,allow_other,max_read=1048576"
+        );
         assert_eq!(mount_flags(&options), libc::MS_RDONLY | libc::MS_NODEV | libc::MS_NOSUID);
         let list = helper_options(&options).expect("valid");
         assert_eq!(list, "fsname=cfs,subtype=cfs,ro,nodev,nosuid,default_permissions,allow_other,max_read=1048576");

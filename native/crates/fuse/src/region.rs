@@ -73,8 +73,7 @@ impl Region {
     pub fn new(layout: Layout) -> Result<Self, FuseError> {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing that exists.
-        let address =
-            unsafe { libc::mmap(std::ptr::null_mut(), layout.total_bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+        let address = unsafe { libc::mmap(std::ptr::null_mut(), layout.total_bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
         if address == libc::MAP_FAILED {
             return Err(FuseError::last(format_args!("mmap of {} bytes for FUSE requests", layout.total_bytes)));
         }

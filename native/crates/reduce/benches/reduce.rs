@@ -22,7 +22,12 @@ fn main() {
             (state >> 56) as u8
         })
         .collect();
-    let text: Vec<u8> = (0..).flat_map(|line: u32| format!("line {line} of a file, user {} wrote {}\n", line % 17, line.wrapping_mul(2_654_435_761)).into_bytes()).take(2 << 20).collect();
+    let text: Vec<u8> = (0..)
+        .flat_map(|line: u32| {
+            format!("line {line} of a file, user {} wrote {}\n", line % 17, line.wrapping_mul(2_654_435_761)).into_bytes()
+        })
+        .take(2 << 20)
+        .collect();
     for (name, data) in [("random", &random), ("text", &text)] {
         rate(&format!("cut {name}"), data.len(), || {
             let mut at = 0;
@@ -30,16 +35,24 @@ fn main() {
                 at += black_box(next_chunk_bytes(&data[at..]));
             }
         });
-        rate(&format!("hash {name}, 64 KiB chunks"), data.len(), || data.chunks(65_536).for_each(|chunk| { black_box(hash(chunk)); }));
+        rate(&format!("hash {name}, 64 KiB chunks"), data.len(), || {
+            data.chunks(65_536).for_each(|chunk| {
+                black_box(hash(chunk));
+            })
+        });
         let mut compressor = Compressor::default();
         let mut out = vec![0; compress_bound(65_536)];
         let mut back = vec![0; 65_536];
         for (codec, preference) in [("lz4", Preference::Lz4), ("zstd1", Preference::Zstd1)] {
             rate(&format!("{codec} compress {name}"), data.len(), || {
-                data.chunks(65_536).for_each(|chunk| { black_box(compressor.compress(preference, chunk, &mut out).unwrap()); });
+                data.chunks(65_536).for_each(|chunk| {
+                    black_box(compressor.compress(preference, chunk, &mut out).unwrap());
+                });
             });
             if let Some((codec_number, stored)) = compressor.compress(preference, &data[..65_536], &mut out).unwrap() {
-                rate(&format!("{codec} decompress {name}, ratio {:.1}", 65_536.0 / stored as f64), 65_536, || decompress(codec_number, &out[..stored], &mut back).unwrap());
+                rate(&format!("{codec} decompress {name}, ratio {:.1}", 65_536.0 / stored as f64), 65_536, || {
+                    decompress(codec_number, &out[..stored], &mut back).unwrap()
+                });
             }
         }
     }

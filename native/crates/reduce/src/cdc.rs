@@ -208,7 +208,10 @@ mod tests {
         for at in [10, 100_000, 2_000_000] {
             let mut changed = bytes.clone();
             changed.splice(at..at, noise(77, 5));
-            let kept = cuts(&changed).into_iter().filter(|cut| if *cut <= at { before.contains(cut) } else { before.contains(&cut.saturating_sub(77)) }).count();
+            let kept = cuts(&changed)
+                .into_iter()
+                .filter(|cut| if *cut <= at { before.contains(cut) } else { before.contains(&cut.saturating_sub(77)) })
+                .count();
             assert!(kept + 8 >= before.len(), "inserting at {at} kept {kept} of {}", before.len());
         }
     }

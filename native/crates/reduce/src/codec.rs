@@ -124,7 +124,8 @@ pub fn decompress(codec: Codec, stored: &[u8], out: &mut [u8]) -> Result<(), Err
             }
             stored.len()
         }
-        Codec::Lz4 => lz4_flex::block::decompress_into(stored, out).map_err(|error| Error::Corrupt(format!("lz4 chunk of {} bytes: {error}", stored.len())))?,
+        Codec::Lz4 => lz4_flex::block::decompress_into(stored, out)
+            .map_err(|error| Error::Corrupt(format!("lz4 chunk of {} bytes: {error}", stored.len())))?,
         Codec::Zstd => ZSTD.with_borrow_mut(|kept| {
             let context = match kept {
                 Some(context) => context,
@@ -155,7 +156,12 @@ mod tests {
     }
 
     fn text(count: usize) -> Vec<u8> {
-        (0..).flat_map(|line: u32| format!("line {line} of a file, user {} wrote {}\n", line % 17, line.wrapping_mul(2_654_435_761)).into_bytes()).take(count).collect()
+        (0..)
+            .flat_map(|line: u32| {
+                format!("line {line} of a file, user {} wrote {}\n", line % 17, line.wrapping_mul(2_654_435_761)).into_bytes()
+            })
+            .take(count)
+            .collect()
     }
 
     fn compressed(preference: Preference, raw: &[u8]) -> Option<(Codec, Vec<u8>)> {

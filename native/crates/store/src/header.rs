@@ -54,7 +54,12 @@ impl FragmentHeader {
     /// Writes the whole page. `crcs` has one CRC32C per block of the payload.
     pub fn encode(&self, crcs: &[u32], page: &mut [u8]) -> Result<(), Error> {
         if page.len() != HEADER_BYTES || crcs.len() != self.block_count() {
-            return Err(Error::Invalid(format!("a header page of {} bytes with {} CRCs for {} blocks", page.len(), crcs.len(), self.block_count())));
+            return Err(Error::Invalid(format!(
+                "a header page of {} bytes with {} CRCs for {} blocks",
+                page.len(),
+                crcs.len(),
+                self.block_count()
+            )));
         }
         self.check().map_err(Error::Invalid)?;
         page.fill(0);
@@ -129,7 +134,10 @@ impl FragmentHeader {
             return Err(format!("fragments of {} bytes", self.fragment_bytes));
         }
         if self.table_bytes > self.segment_bytes || self.segment_bytes as usize > k * self.fragment_bytes as usize {
-            return Err(format!("a table of {} and a segment of {} bytes in {k} fragments of {}", self.table_bytes, self.segment_bytes, self.fragment_bytes));
+            return Err(format!(
+                "a table of {} and a segment of {} bytes in {k} fragments of {}",
+                self.table_bytes, self.segment_bytes, self.fragment_bytes
+            ));
         }
         Ok(())
     }
@@ -208,10 +216,23 @@ mod tests {
         };
         assert!(matches!(resealed(4, &[2]), Err(Error::Unsupported(_))));
         assert!(matches!(resealed(39, &[2]), Err(Error::Unsupported(_))));
-        for (at, bytes) in [(7, &[0u8][..]), (24, &[0xff; 8]), (24, &[0; 8]), (36, &[6]), (37, &[0]), (37, &[33]), (38, &[9]), (40, &[1]), (40, &[0, 0]), (43, &[9])] {
+        for (at, bytes) in [
+            (7, &[0u8][..]),
+            (24, &[0xff; 8]),
+            (24, &[0; 8]),
+            (36, &[6]),
+            (37, &[0]),
+            (37, &[33]),
+            (38, &[9]),
+            (40, &[1]),
+            (40, &[0, 0]),
+            (43, &[9]),
+        ] {
             assert!(matches!(resealed(at, bytes), Err(Error::Corrupt(_))), "at {at}");
         }
-        for (at, bytes) in [(46, &[9u8][..]), (50, &[9]), (52, &[3]), (60, &[1]), (100, &[1]), (CRCS_OFFSET + 8, &[1]), (PAGE_CRC_OFFSET - 1, &[1])] {
+        for (at, bytes) in
+            [(46, &[9u8][..]), (50, &[9]), (52, &[3]), (60, &[1]), (100, &[1]), (CRCS_OFFSET + 8, &[1]), (PAGE_CRC_OFFSET - 1, &[1])]
+        {
             assert!(matches!(resealed(at, bytes), Err(Error::Corrupt(_))), "at {at}");
         }
     }

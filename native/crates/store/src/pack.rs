@@ -94,10 +94,19 @@ impl Packer {
             };
             let before = planned.len();
             reducer.reduce(raw, piece.phase, &mut planned)?;
-            entries.push(PieceEntry { raw_bytes: raw.len() as u32, chunk_count: (planned.len() - before) as u16, origin: piece.origin.to_vec() });
+            entries.push(PieceEntry {
+                raw_bytes: raw.len() as u32,
+                chunk_count: (planned.len() - before) as u16,
+                origin: piece.origin.to_vec(),
+            });
         }
         let (order, data_bytes) = lay_out(&mut planned);
-        let table = SegmentTable { segment_id: options.segment_id, data_bytes: data_bytes as u32, pieces: entries, chunks: planned.iter().map(|chunk| chunk.entry.clone()).collect() };
+        let table = SegmentTable {
+            segment_id: options.segment_id,
+            data_bytes: data_bytes as u32,
+            pieces: entries,
+            chunks: planned.iter().map(|chunk| chunk.entry.clone()).collect(),
+        };
         let encoded = table.encode();
         let segment_bytes = data_bytes + encoded.len();
         let fragment_bytes = fragment_bytes(segment_bytes, options.data_count);
@@ -129,7 +138,11 @@ fn check_pieces(pieces: &[Piece<'_>]) -> Result<(), Error> {
         let raw_bytes: usize = piece.views.iter().map(|view| view.len()).sum();
         total += raw_bytes;
         if raw_bytes == 0 || piece.phase >= BLOCK_BYTES || piece.origin.len() > ORIGIN_MAX_BYTES {
-            return Err(Error::Invalid(format!("piece {index} of {raw_bytes} bytes at phase {} with an origin of {}", piece.phase, piece.origin.len())));
+            return Err(Error::Invalid(format!(
+                "piece {index} of {raw_bytes} bytes at phase {} with an origin of {}",
+                piece.phase,
+                piece.origin.len()
+            )));
         }
     }
     if total > SEGMENT_RAW_MAX_BYTES {
@@ -168,7 +181,16 @@ impl Reducer<'_> {
             }
             let smaller = self.compressor.compress(self.codec, chunk, &mut self.compressed[self.used..])?;
             let (codec, stored_bytes) = smaller.unwrap_or((Codec::None, chunk.len()));
-            let entry = ChunkEntry { hash: hash(chunk), stored_offset: 0, stored_bytes: stored_bytes as u32, raw_bytes: chunk.len() as u32, codec: codec as u8, flags: 0, key_id: 0, nonce: [0; 12] };
+            let entry = ChunkEntry {
+                hash: hash(chunk),
+                stored_offset: 0,
+                stored_bytes: stored_bytes as u32,
+                raw_bytes: chunk.len() as u32,
+                codec: codec as u8,
+                flags: 0,
+                key_id: 0,
+                nonce: [0; 12],
+            };
             let (source, class) = match codec {
                 Codec::None => (Source::Raw(chunk), raw_class),
                 _ => (Source::Compressed(self.used..self.used + stored_bytes), Class::Compressed),

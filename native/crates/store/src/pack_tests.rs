@@ -112,7 +112,11 @@ fn the_largest_and_the_most_scattered_segment_fit_their_bound() {
     let (packed, payload) = pack(&[Piece { views: vec![&random], phase: 17, origin: &[1; 64] }], &options(1, 0, Preference::Lz4));
     assert_eq!(unpack(&packed, &payload).concat(), random);
     let size = SEGMENT_RAW_MAX_BYTES / PIECES_MAX;
-    let pieces: Vec<Piece<'_>> = random.chunks(size).enumerate().map(|(index, view)| Piece { views: vec![view], phase: index * 37 % 4096, origin: &[7; 64] }).collect();
+    let pieces: Vec<Piece<'_>> = random
+        .chunks(size)
+        .enumerate()
+        .map(|(index, view)| Piece { views: vec![view], phase: index * 37 % 4096, origin: &[7; 64] })
+        .collect();
     assert_eq!(pieces.len(), PIECES_MAX);
     let (packed, payload) = pack(&pieces, &options(1, 1, Preference::Lz4));
     assert_eq!(unpack(&packed, &payload).concat(), random);
@@ -139,7 +143,9 @@ fn broken_requests_are_refused() {
     let mut packer = Packer::default();
     let mut out = vec![0; 4 << 20];
     let good = || Piece { views: vec![&bytes[..10]], phase: 0, origin: &[] };
-    let mut refused = |pieces: &[Piece<'_>], k: usize, m: usize, room: usize| matches!(packer.pack(pieces, &options(k, m, Preference::None), &mut out[..room]), Err(Error::Invalid(_)));
+    let mut refused = |pieces: &[Piece<'_>], k: usize, m: usize, room: usize| {
+        matches!(packer.pack(pieces, &options(k, m, Preference::None), &mut out[..room]), Err(Error::Invalid(_)))
+    };
     assert!(!refused(&[good()], 1, 0, 8192));
     assert!(refused(&[good()], 1, 0, 8191));
     assert!(refused(&[good()], 0, 1, 8192));

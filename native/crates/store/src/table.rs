@@ -103,14 +103,19 @@ impl SegmentTable {
         if counts.iter().any(|count| *count > bytes.len()) || table_bytes(counts[0], counts[1], counts[2]) != bytes.len() {
             return Err(corrupt("has other counts"));
         }
-        let (pieces_end, chunks_end) = (HEADER_BYTES + PIECE_BYTES * counts[0], HEADER_BYTES + PIECE_BYTES * counts[0] + CHUNK_BYTES * counts[1]);
+        let (pieces_end, chunks_end) =
+            (HEADER_BYTES + PIECE_BYTES * counts[0], HEADER_BYTES + PIECE_BYTES * counts[0] + CHUNK_BYTES * counts[1]);
         let mut origins = &bytes[chunks_end..tail];
         let mut pieces = Vec::with_capacity(counts[0]);
         for record in bytes[HEADER_BYTES..pieces_end].chunks_exact(PIECE_BYTES) {
             let origin_bytes = u16::from_le_bytes([record[6], record[7]]);
             let (origin, rest) = origins.split_at_checked(origin_bytes.into()).ok_or_else(|| corrupt("ends inside an origin"))?;
             origins = rest;
-            pieces.push(PieceEntry { raw_bytes: u32_at(record, 0), chunk_count: u16::from_le_bytes([record[4], record[5]]), origin: origin.to_vec() });
+            pieces.push(PieceEntry {
+                raw_bytes: u32_at(record, 0),
+                chunk_count: u16::from_le_bytes([record[4], record[5]]),
+                origin: origin.to_vec(),
+            });
         }
         let chunks = bytes[pieces_end..chunks_end].chunks_exact(CHUNK_BYTES).map(chunk_entry).collect();
         let table = SegmentTable { segment_id: u64::from_le_bytes(array_at(bytes, 8)), data_bytes: u32_at(bytes, 28), pieces, chunks };
@@ -127,7 +132,9 @@ impl SegmentTable {
             let sum: u64 = chunks.by_ref().take(piece.chunk_count.into()).map(|chunk| u64::from(chunk.raw_bytes)).sum();
             sum == piece.raw_bytes.into()
         });
-        let inside = |chunk: &ChunkEntry| u64::from(chunk.stored_offset) + u64::from(chunk.stored_bytes) <= self.data_bytes.into() && chunk.raw_bytes > 0;
+        let inside = |chunk: &ChunkEntry| {
+            u64::from(chunk.stored_offset) + u64::from(chunk.stored_bytes) <= self.data_bytes.into() && chunk.raw_bytes > 0
+        };
         let count: usize = self.pieces.iter().map(|piece| usize::from(piece.chunk_count)).sum();
         lengths && count == self.chunks.len() && self.chunks.iter().all(inside)
     }
@@ -151,7 +158,16 @@ mod tests {
     use super::*;
 
     fn table() -> SegmentTable {
-        let chunk = |stored_offset, raw_bytes| ChunkEntry { hash: [raw_bytes as u8; 32], stored_offset, stored_bytes: 10, raw_bytes, codec: 1, flags: 0, key_id: 0, nonce: [0; 12] };
+        let chunk = |stored_offset, raw_bytes| ChunkEntry {
+            hash: [raw_bytes as u8; 32],
+            stored_offset,
+            stored_bytes: 10,
+            raw_bytes,
+            codec: 1,
+            flags: 0,
+            key_id: 0,
+            nonce: [0; 12],
+        };
         SegmentTable {
             segment_id: 99,
             data_bytes: 40,

@@ -150,7 +150,24 @@ describe("names and attributes", () => {
     const bench = begin();
     const { nodeid } = create(bench, "file");
     const { mode, atime, mtimeNow, size } = setattrValid;
-    const change = body([4, mode | atime | mtimeNow | size], [4, 0], [8, 0], [8, 5000], [8, 0], [8, -2], [8, 0], [8, 0], [4, 5], [4, 0], [4, 0], [4, 0o104755], [4, 0], [4, 1], [4, 2], [4, 0]);
+    const change = body(
+      [4, mode | atime | mtimeNow | size],
+      [4, 0],
+      [8, 0],
+      [8, 5000],
+      [8, 0],
+      [8, -2],
+      [8, 0],
+      [8, 0],
+      [4, 5],
+      [4, 0],
+      [4, 0],
+      [4, 0o104755],
+      [4, 0],
+      [4, 1],
+      [4, 2],
+      [4, 0],
+    );
     const reply = bench.call(opcode.setattr, nodeid, change);
     expect(decodeAttributes(reply.body, 16)).toMatchObject({ size: 5000n, mode: 0o104755, atime: [-2n, 5], uid: 7, gid: 8 });
   });
@@ -214,7 +231,9 @@ describe("files", () => {
     const { handle } = create(bench, "file");
     expect(bench.call(opcode.read, 1, readBody(handle, 1n << 53n, 10)).error).toBe(-27);
     expect(bench.call(opcode.read, 1, readBody(handle, 0, 65_537)).error).toBe(-22);
-    expect(bench.call(opcode.write, 1, body([8, handle], [8, 0], [4, 100], [4, 0], [8, 0], [4, 0], [4, 0], "short")).error).toBe(-errnoByCode.CORRUPT);
+    expect(bench.call(opcode.write, 1, body([8, handle], [8, 0], [4, 100], [4, 0], [8, 0], [4, 0], [4, 0], "short")).error).toBe(
+      -errnoByCode.CORRUPT,
+    );
   });
 
   test("read buffers go back only after the flush that sent them", () => {
@@ -241,7 +260,8 @@ describe("files", () => {
   });
 
   test("a read-only open needs no FLUSH, unless pages are written back", () => {
-    const open = (bench: Bench, flags: number): number => bench.call(opcode.open, create(bench, `f${unique}`).nodeid, body([4, flags], [4, 0])).body.readUInt32LE(8);
+    const open = (bench: Bench, flags: number): number =>
+      bench.call(opcode.open, create(bench, `f${unique}`).nodeid, body([4, flags], [4, 0])).body.readUInt32LE(8);
     const bench = begin();
     expect(open(bench, 0) & openReply.noFlush).toBe(openReply.noFlush);
     expect(open(bench, 1) & openReply.noFlush).toBe(0);
@@ -302,7 +322,7 @@ describe("directories", () => {
     const handle = bench.call(opcode.opendir, 1, body([4, 0], [4, 0])).body.readBigUInt64LE(0);
     for (const withAttributes of [false, true]) {
       const seen: string[] = [];
-      for (let cookie = 0n; ; ) {
+      for (let cookie = 0n; ;) {
         const page = bench.call(withAttributes ? opcode.readdirplus : opcode.readdir, 1, readBody(handle, cookie, 600)).body;
         expect(page.length).toBeLessThanOrEqual(600);
         const entries = decodeDirectory(page, withAttributes);
@@ -361,7 +381,10 @@ describe("time", () => {
       return new Promise((resolve) => (settle = () => resolve({ lengthBytes: 0, parts: [], release: () => void released++ })));
     };
     bench.kernel.send({ opcode: opcode.read, unique: 2, body: readBody(handle, 0, 10) });
-    bench.kernel.send({ opcode: opcode.interrupt, unique: 3, body: body([8, 2]) }, { opcode: opcode.interrupt, unique: 5, body: body([8, 4]) });
+    bench.kernel.send(
+      { opcode: opcode.interrupt, unique: 3, body: body([8, 2]) },
+      { opcode: opcode.interrupt, unique: 5, body: body([8, 4]) },
+    );
     expect(aborted).toBe(true);
     expect(bench.kernel.reply(2).error).toBe(-4);
     settle();
@@ -376,8 +399,14 @@ describe("time", () => {
     let settle = (): void => undefined;
     const gate = new Promise<void>((resolve) => (settle = resolve));
     bench.vfs.delay = () => gate;
-    bench.kernel.send({ opcode: opcode.lookup, unique: 2, body: body("file") }, { opcode: opcode.mkdir, unique: 4, body: body([4, 0], [4, 0], "d") });
-    bench.kernel.send({ opcode: opcode.interrupt, unique: 3, body: body([8, 2]) }, { opcode: opcode.interrupt, unique: 5, body: body([8, 4]) });
+    bench.kernel.send(
+      { opcode: opcode.lookup, unique: 2, body: body("file") },
+      { opcode: opcode.mkdir, unique: 4, body: body([4, 0], [4, 0], "d") },
+    );
+    bench.kernel.send(
+      { opcode: opcode.interrupt, unique: 3, body: body([8, 2]) },
+      { opcode: opcode.interrupt, unique: 5, body: body([8, 4]) },
+    );
     expect(bench.kernel.reply(2).error).toBe(-4);
     expect(bench.kernel.replies).toEqual([]);
     settle();
@@ -403,7 +432,10 @@ describe("time", () => {
     const { nodeid } = create(bench, "file");
     const handles = bench.vfs.handles.size;
     bench.kernel.refusals.set(2, 2).set(4, 2);
-    bench.kernel.send({ opcode: opcode.open, unique: 2, nodeid, body: body([4, 0], [4, 0]) }, { opcode: opcode.lookup, unique: 4, body: body("file") });
+    bench.kernel.send(
+      { opcode: opcode.open, unique: 2, nodeid, body: body([4, 0], [4, 0]) },
+      { opcode: opcode.lookup, unique: 4, body: body("file") },
+    );
     expect(bench.vfs.handles.size).toBe(handles);
     expect(bench.vfs.nodes.get(Number(nodeid) as never)?.lookups).toBe(1);
     expect(logged).toEqual([]);
@@ -450,7 +482,9 @@ describe("time", () => {
   test("more replies than the arena holds go out in several flushes", () => {
     const bench = begin({}, new TreeVfs(), new MemoryKernel(8, 1 << 16, 4, 4096));
     const before = bench.kernel.flushes;
-    bench.kernel.send(...Array.from({ length: 8 }, (_, index) => ({ opcode: opcode.getattr, unique: index * 2 + 2, body: Buffer.alloc(16) })));
+    bench.kernel.send(
+      ...Array.from({ length: 8 }, (_, index) => ({ opcode: opcode.getattr, unique: index * 2 + 2, body: Buffer.alloc(16) })),
+    );
     expect(bench.kernel.replies.map((reply) => reply.error)).toEqual(Array.from({ length: 8 }, () => 0));
     expect(bench.kernel.flushes).toBe(before + 2);
   });

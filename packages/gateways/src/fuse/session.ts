@@ -138,7 +138,9 @@ export class FuseSession {
    * asked to send again what that process left unanswered.
    */
   start(resumed: Negotiated | null = null): void {
-    this.#vfs.onInvalidate = (what) => this.invalidate(what);
+    this.#vfs.onInvalidate = (what) => {
+      this.invalidate(what).then(undefined, (reason: unknown) => this.#logDefect("NOTIFY", reason));
+    };
     if (resumed !== null) this.#serve(resumed);
     this.#device.start({ onBatch: (count) => this.#onBatch(count), onEnd: (number) => this.#onEnd(number) });
     if (resumed !== null) this.#device.notify(encodeResend()).then(undefined, (reason: unknown) => this.#logDefect("RESEND", reason));

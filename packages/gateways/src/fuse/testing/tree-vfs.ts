@@ -47,8 +47,8 @@ export interface TreeVfsOptions {
 
 export class TreeVfs implements Vfs {
   onInvalidate: ((what: Invalidation) => void) | null = null;
-  readonly nodes = new Map<InodeNumber, Node>();
-  readonly handles = new Map<number, Node>();
+  readonly nodes: Map<InodeNumber, Node> = new Map();
+  readonly handles: Map<number, Node> = new Map();
   /** Replaced by tests that want promised answers. */
   delay: (() => Promise<void>) | null;
   readonly #validity: { attributesMs: number; entryMs: number };
