@@ -20,3 +20,5 @@ export type { PackedChunk, PackedSegment, PackPiece, PackTarget, SegmentPacker }
 export { SegmentStore } from "./segment/segment-store.ts";
 export { blockBytes as fragmentBlockBytes } from "./segment/segment-store.ts";
 export type { Damage, SegmentStoreCounts, StoredRange } from "./segment/segment-store.ts";
+export { nativeCodec } from "./segment/native-codec.ts";
+export { decodeOrigin, encodeOrigin, NativePacker } from "./segment/native-packer.ts";
