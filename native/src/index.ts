@@ -1,2 +1,13 @@
 /** The native border: typed wrappers over the addon, one file per part. */
 export { loadAddon } from "./binding.ts";
+
+export {
+  openRing,
+  ringCompletionWords,
+  ringFlagDirect,
+  ringHeaderWords,
+  ringOperation,
+  ringViewsMax,
+  ringViewWords,
+} from "./ring.ts";
+export type { Ring, RingEngine, RingOptions } from "./ring.ts";
