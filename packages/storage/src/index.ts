@@ -1,6 +1,4 @@
-/** @cfs/storage */
-export {};
-
+/** The bytes of one node: drives, journal, state store. */
 export { BufferPool, bufferBytesMax } from "./device/buffer-pool.ts";
 export type { BufferPoolOptions, BufferPoolStatistics } from "./device/buffer-pool.ts";
 export { FaultyIo } from "./device/faulty-io.ts";
@@ -12,3 +10,13 @@ export type { MemoryIoOptions, MemoryIoParts } from "./device/memory-io.ts";
 export { RingIo } from "./device/ring-io.ts";
 export type { RingIoOptions } from "./device/ring-io.ts";
 export { seededRandom } from "./device/seeded-random.ts";
+export type { FileCounts } from "./journal/journal-file.ts";
+export type { JournalDrive } from "./journal/journal-drives.ts";
+export type { Crc32c } from "./journal/journal-format.ts";
+export type { JournalListener, JournalOptions, JournalParts } from "./journal/journal-options.ts";
+export type { Loss } from "./journal/journal-recovery.ts";
+export type { ReplayRecord } from "./journal/journal-start.ts";
+export type { RecordPlace } from "./journal/journal-writer.ts";
+export { crc32cTable } from "./journal/crc32c.ts";
+export { Journal } from "./journal/journal.ts";
+export type { JournalFileInfo, JournalStatistics } from "./journal/journal.ts";
