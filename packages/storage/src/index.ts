@@ -1,4 +1,4 @@
-/** One node's bytes: drives, journal, segments. */
+/** The bytes of one node: drives, journal, state store. */
 export { BufferPool, bufferBytesMax } from "./device/buffer-pool.ts";
 export type { BufferPoolOptions, BufferPoolStatistics } from "./device/buffer-pool.ts";
 export { FaultyIo } from "./device/faulty-io.ts";
@@ -20,3 +20,15 @@ export type { PackedChunk, PackedSegment, PackPiece, PackTarget, SegmentPacker }
 export { SegmentStore } from "./segment/segment-store.ts";
 export { blockBytes as fragmentBlockBytes } from "./segment/segment-store.ts";
 export type { Damage, SegmentStoreCounts, StoredRange } from "./segment/segment-store.ts";
+export { nativeCodec } from "./segment/native-codec.ts";
+export { decodeOrigin, encodeOrigin, NativePacker } from "./segment/native-packer.ts";
+export type { FileCounts } from "./journal/journal-file.ts";
+export type { JournalDrive } from "./journal/journal-drives.ts";
+export type { Crc32c } from "./journal/journal-format.ts";
+export type { JournalListener, JournalOptions, JournalParts } from "./journal/journal-options.ts";
+export type { Loss } from "./journal/journal-recovery.ts";
+export type { ReplayRecord } from "./journal/journal-start.ts";
+export type { RecordPlace } from "./journal/journal-writer.ts";
+export { crc32cTable } from "./journal/crc32c.ts";
+export { Journal } from "./journal/journal.ts";
+export type { JournalFileInfo, JournalStatistics } from "./journal/journal.ts";

@@ -1,6 +1,7 @@
 /**
  * Ends a process in a given manner while requests are in flight; run by ring-io.test.ts.
- * Arguments: manner (idle: just stop using it; exit: process.exit; worker: end a worker thread), engine, path.
+ * Arguments: manner (idle: just stop using it; exit: process.exit; worker: end a worker thread; describe: print what carries
+ * the requests), engine, path.
  */
 import { Worker } from "node:worker_threads";
 
@@ -27,6 +28,12 @@ if (manner === "worker") {
   const writes = await start();
   setImmediate(() => parentPort?.postMessage("in flight"));
   await Promise.all(writes);
+} else if (manner === "describe") {
+  const io = await RingIo.open({ engine, poolBytes: 8 << 20 });
+  const file = await io.open(path, { ...openDurable, create: true });
+  for (let round = 0; round < 50; round++) await io.write(file, [io.pool.takeZeroed(4096)], 0);
+  console.log(`${io.kind}: ${io.description}`);
+  await io.shutDown();
 } else {
   const writes = await start();
   if (manner === "exit") {

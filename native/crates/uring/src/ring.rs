@@ -5,8 +5,8 @@
 //! ring and watched by the loop. Watching the ring's own descriptor would save its read, but the kernel (6.18) does not wake
 //! pollers of the ring when task work is deferred: a lone request would wait for ever.
 //!
-//! The arena is registered region by region, each on its first use, so that untouched memory is neither pinned nor
-//! backed. Where registration is refused (RLIMIT_MEMLOCK), requests simply use plain operations.
+//! The arena is registered region by region as it comes into use, so that untouched memory is neither pinned nor backed;
+//! until the helper thread has backed a region, its requests use plain operations. Where registration is refused (RLIMIT_MEMLOCK), they all do.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -46,13 +46,15 @@ impl Ring {
             Ok(()) => Region::Unused,
             Err(_) => Region::Refused,
         };
+        let _ = arena.is_backed(0);
         Ok(Self { ring, mode, signal, regions: vec![state; regions as usize], arena })
     }
 
     /// The index of the registered buffer that contains the view, after registering it if need be.
     fn registered(&mut self, view: &libc::iovec) -> Option<u16> {
         let region = self.arena.region_of(view.iov_base.cast(), view.iov_len)?;
-        if self.regions[region] == Region::Unused {
+        if self.regions[region] == Region::Unused && self.arena.is_backed(region) {
+            let _ = self.arena.is_backed(region + 1); // The pool takes low addresses first: this one comes next.
             // SAFETY: the arena outlives the ring, which holds an Arc of it.
             let outcome = unsafe { self.ring.submitter().register_buffers_update(region as u32, &[self.arena.region(region)], None) };
             self.regions[region] = if outcome.is_ok() { Region::Registered } else { Region::Refused };
@@ -126,8 +128,10 @@ impl Engine for Ring {
     }
 
     fn description(&self) -> String {
-        let buffers = if self.regions.contains(&Region::Refused) { "registration refused, see RLIMIT_MEMLOCK" } else { "registered" };
-        format!("io_uring, {} entries, {}, buffers {buffers}", self.ring.params().sq_entries(), self.mode)
+        let count = self.regions.iter().filter(|region| **region == Region::Registered).count();
+        let refused = if self.regions.contains(&Region::Refused) { ", more is refused, see RLIMIT_MEMLOCK" } else { "" };
+        let (entries, mode, total) = (self.ring.params().sq_entries(), self.mode, self.regions.len());
+        format!("io_uring, {entries} entries, {mode}, {count} of {total} regions registered{refused}")
     }
 
     fn poll_fd(&self) -> RawFd {

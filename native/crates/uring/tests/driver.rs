@@ -226,3 +226,18 @@ fn automatic_takes_the_ring_where_there_is_one() {
     let driver = driver(Choice::Automatic);
     assert_eq!(driver.kind(), "io_uring", "{}", driver.description());
 }
+
+#[test]
+fn memory_is_registered_once_it_is_backed() {
+    let mut driver = driver(Choice::Ring);
+    let scratch = Scratch::new("registered");
+    let file = scratch.open(libc::O_DIRECT);
+    let offset = REGION_BYTES as i64;
+    let began = Instant::now();
+    while !driver.description().contains("1 of 2 regions registered") {
+        assert!(began.elapsed() < Duration::from_millis(WAKE_UP_MS_MAX as u64), "{}", driver.description());
+        let write = Request { slot: 0, operation: Operation::Write, file: &file, offset: 0, length: 4096, direct: true, views: &[(offset, 4096)] };
+        submit(&mut driver, &[write], &[]).expect("submit");
+        assert_eq!(settle(&mut driver), [(0, 4096)]);
+    }
+}

@@ -113,6 +113,20 @@ test("names that were not synced may go, in order; synced and renamed ones stay"
   expect(seen).toEqual(new Set(["kept", "kept,one", "kept,one,two", "one,two"]));
 });
 
+test("syncing one directory leaves later changes in others to their own sync", async () => {
+  for (const seed of seeds) {
+    const io = new MemoryIo({ random: seededRandom(seed) });
+    await io.makeDirectory("/a");
+    await io.makeDirectory("/b");
+    await io.close(await io.open("/a/first", create));
+    await io.close(await io.open("/b/second", create));
+    await io.syncDirectory("/a");
+    await io.syncDirectory("/b");
+    io.crash();
+    expect([await io.list("/a"), await io.list("/b")]).toEqual([["first"], ["second"]]);
+  }
+});
+
 test("a full drive says so and keeps what it has", async () => {
   const io = new MemoryIo({ random: seededRandom(1) }, { capacityBytes: 131_072 });
   const file = await io.open("/file", create);

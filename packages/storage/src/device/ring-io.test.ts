@@ -72,6 +72,23 @@ describe.each(["automatic", "threads"] as const)("engine %s", (engine) => {
   });
 });
 
+/** A machine that refuses system calls, played by strace(1). */
+const hasStrace = spawnSync("strace", ["-o", "/dev/null", "true"]).status === 0;
+
+describe.skipIf(!hasStrace)(`on a machine that refuses (needs strace and ptrace, ${hasStrace ? "there" : "not there"})`, () => {
+  test.each([
+    ["io_uring_setup:error=ENOSYS", /^threads: 4 threads, because io_uring_setup says: Function not implemented/],
+    ["io_uring_setup:error=EPERM", /^threads: 4 threads, because io_uring_setup says: Operation not permitted/],
+    ["io_uring_register:error=ENOMEM:when=3+", /^io_uring: .* 0 of 2 regions registered, more is refused, see RLIMIT_MEMLOCK/],
+  ])("%s: everything works, and the description says how", (fault, expected) => {
+    const program = fileURLToPath(new URL("../../testdata/ring-end.ts", import.meta.url));
+    const trace = ["-f", "-qq", "-o", join(folder, "trace"), "-e", "trace=io_uring_setup,io_uring_register", "-e", `inject=${fault}`];
+    const node = [process.execPath, "--conditions=cfs-source", program, "describe", "automatic", join(folder, "refused")];
+    const child = spawnSync("strace", [...trace, ...node], { encoding: "utf8", timeout: 25_000 });
+    expect(child).toMatchObject({ status: 0, stderr: "", stdout: expect.stringMatching(expected) as string });
+  });
+});
+
 test("an engine that does not exist is refused with what was asked for", async () => {
   await expect(RingIo.open({ slots: 0, poolBytes })).rejects.toMatchObject({
     code: "INVALID",

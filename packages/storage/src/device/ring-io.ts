@@ -43,6 +43,8 @@ class RingFile implements IoFile {
   /** Requests queued or in flight. */
   requestCount = 0;
   onIdle: (() => void) | null = null;
+  /** Set by the one who closes it. */
+  closed: Promise<void> | null = null;
 
   constructor(path: string, opened: { fd: number; sizeBytes: number }, options: OpenOptions) {
     this.path = path;
@@ -78,8 +80,6 @@ export class RingIo implements Io {
   #wordCount = 0;
   #foreign: Uint8Array[] = [];
   #isFlushScheduled = false;
-  #requestCount = 0;
-  #onIdle: (() => void) | null = null;
   #closing: Promise<void> | null = null;
   #broken: CfsError | null = null;
 
@@ -154,8 +154,7 @@ export class RingIo implements Io {
 
   async close(file: IoFile): Promise<void> {
     const own = this.#own(file, "close");
-    own.state = "closing";
-    await this.#closeIdle(own);
+    await this.#closeWhenIdle(own);
   }
 
   unlink(path: string): Promise<void> {
@@ -191,21 +190,26 @@ export class RingIo implements Io {
     await this.shutDown();
   }
 
+  /** Every request belongs to a file, so when all files are closed nothing is in flight. */
   async #shutDown(): Promise<void> {
-    if (this.#requestCount > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
-    const open = [...this.#files].filter((file) => file.state === "open");
-    for (const file of open) file.state = "closing";
-    const outcomes = await Promise.allSettled(open.map((file) => this.#closeIdle(file)));
+    const outcomes = await Promise.allSettled([...this.#files].map((file) => this.#closeWhenIdle(file)));
     this.#ring.close();
     const failures = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason as unknown] : []));
     if (failures.length > 0) throw new AggregateError(failures, "files could not be closed");
   }
 
-  async #closeIdle(file: RingFile): Promise<void> {
-    if (file.requestCount > 0) await new Promise<void>((resolve) => (file.onIdle = resolve));
-    file.state = "closed";
-    this.#files.delete(file);
-    await controlPlane.closePath(file.path, file.fd);
+  #closeWhenIdle(file: RingFile): Promise<void> {
+    file.state = "closing";
+    file.closed ??= (async () => {
+      if (file.requestCount > 0) await new Promise<void>((resolve) => (file.onIdle = resolve));
+      file.state = "closed";
+      try {
+        await controlPlane.closePath(file.path, file.fd);
+      } finally {
+        this.#files.delete(file);
+      }
+    })();
+    return file.closed;
   }
 
   #checkOpen(what: string): void {
@@ -247,7 +251,6 @@ export class RingIo implements Io {
       this.#encode(request);
     }
     request.file.requestCount++;
-    this.#requestCount++;
   }
 
   /** Gives the request a slot and appends its words; they go out with the next flush. */
@@ -327,8 +330,6 @@ export class RingIo implements Io {
       request.resolve(result);
     }
     this.#leave(request.file);
-    this.#requestCount--;
-    if (this.#requestCount === 0 && this.#onIdle !== null) this.#onIdle();
   }
 
   #admitWaiting(): void {

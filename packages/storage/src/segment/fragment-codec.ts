@@ -1,7 +1,6 @@
 /**
  * What the segment store needs done to bytes: the port that the native addon implements (native-codec.ts).
  */
-import type { Segment } from "@cfs/metadata";
 
 export interface FragmentHeader {
   readonly clusterId: string;
@@ -12,6 +11,9 @@ export interface FragmentHeader {
   readonly m: number;
   readonly fragmentBytes: number;
   readonly segmentBytes: number;
+  /** Bytes of the chunk table, the last of the segment, and their BLAKE3 hash. */
+  readonly tableBytes: number;
+  readonly tableHash: Uint8Array;
   /** CRC32C of each 4 KiB block of the payload, little-endian, 4 bytes each. */
   readonly checksums: Uint8Array;
 }
@@ -22,6 +24,6 @@ export interface FragmentCodec {
   verifyBlocks(blocks: Uint8Array, checksums: Uint8Array, firstBlock: number, blockCount: number): boolean;
   /** Rebuilds fragment `wanted` into `target` from at least k of `present` (k+m entries, null where missing), all of one length. */
   rebuild(k: number, m: number, present: readonly (Uint8Array | null)[], wanted: number, target: Uint8Array): void;
-  /** Writes the header page in front of a payload: `whole` is the page and the payload. */
-  sealFragment(whole: Uint8Array, of: { readonly clusterId: string; readonly segment: Segment; readonly index: number }): void;
+  /** Writes the header page in front of a payload: `whole` is the page and the payload. `of` is the header of any fragment of the segment. */
+  sealFragment(whole: Uint8Array, of: FragmentHeader, index: number): void;
 }

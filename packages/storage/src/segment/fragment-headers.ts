@@ -32,6 +32,15 @@ export class FragmentHeaders {
     return header !== undefined && header.generation === segment.generation ? header : null;
   }
 
+  /** The header of any fragment of the segment that was read lately. */
+  any(segment: Segment): FragmentHeader {
+    for (let index = 0; index < segment.k + segment.m; index++) {
+      const header = this.known(segment, index);
+      if (header) return header;
+    }
+    throw new CfsError("AGAIN", `no header of segment ${segment.id} is in memory`);
+  }
+
   async load(segment: Segment, index: number, containers: Containers): Promise<FragmentHeader> {
     const page = await this.#pool.takeOrWait(pageBytes);
     let header: FragmentHeader;

@@ -97,16 +97,16 @@ export class SegmentStore {
     const spares = [...this.#drives.keys()].filter((drive) => !chosen.includes(drive));
     let missing = 0;
     const places = await Promise.all(
-      chosen.map(async (drive, index) => {
+      chosen.map(async (drive, index): Promise<FragmentPlace> => {
         const bytes = fragments.subarray(index * sizeBytes, (index + 1) * sizeBytes);
-        let last: FragmentPlace | null = null;
+        let place: FragmentPlace = { drive, container: 0, offsetBytes: 0 };
         for (let target: number | undefined = drive; target !== undefined; target = spares.shift()) {
           const written = await this.#writeOne(target, bytes);
           if (written.isStable) return written.place;
-          last = written.place ?? last;
+          place = written.place;
         }
         missing++;
-        return last ?? { drive, container: 0, offsetBytes: 0 };
+        return place;
       }),
     );
     if (missing > Math.max(0, m - 1) && missing > 0) throw new CfsError("IO", `segment ${id}: ${missing} of ${k + m} fragments could not be written`);
@@ -115,10 +115,11 @@ export class SegmentStore {
     return places;
   }
 
-  async #writeOne(drive: number, bytes: Uint8Array): Promise<{ place: FragmentPlace | null; isStable: boolean }> {
+  async #writeOne(drive: number, bytes: Uint8Array): Promise<{ place: FragmentPlace; isStable: boolean }> {
+    // Container 0 never exists: the place of a fragment that was never written.
+    let place: FragmentPlace = { drive, container: 0, offsetBytes: 0 };
     const containers = this.#drives.get(drive);
-    if (!containers) return { place: null, isStable: false };
-    let place: FragmentPlace | null = null;
+    if (!containers) return { place, isStable: false };
     try {
       place = await containers.allocate(bytes.length);
       await containers.write(place, bytes);
@@ -241,7 +242,7 @@ export class SegmentStore {
       } finally {
         this.#parts.pool.give(rebuilt);
       }
-      this.#parts.codec.sealFragment(whole, { clusterId: this.#parts.clusterId, segment, index });
+      this.#parts.codec.sealFragment(whole, this.#headers.any(segment), index);
       const place = await containers.allocate(whole.length);
       await containers.write(place, whole);
       await containers.sync();

@@ -6,7 +6,7 @@
  */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
-import { blockBytes, openDurable, openPlain } from "@cfs/storage";
+import { blockBytes, openDurable, openPlain, seededRandom } from "@cfs/storage";
 import type { Io, IoFile } from "@cfs/storage";
 
 export interface IoFixture {
@@ -129,6 +129,38 @@ function bytesTests(context: Context): void {
     expect((await io.open(path("empty"), openPlain)).sizeBytes).toBe(0);
   });
 
+  test("random requests agree with a plain array", async () => {
+    const { io } = context.fixture;
+    const random = seededRandom(7);
+    const below = (count: number): number => Math.floor(random.next() * count);
+    const blocks = 64;
+    const model = new Uint8Array(blocks * blockBytes);
+    const file = await io.open(path("random"), createDurable);
+    await io.allocate(file, 0, model.length);
+    const buffer = filled(model.length, 0);
+    for (let round = 0; round < 300; round++) {
+      const from = below(blocks);
+      const count = 1 + below(blocks - from);
+      const begin = from * blockBytes;
+      const part = model.subarray(begin, begin + count * blockBytes);
+      const action = below(4);
+      if (action === 0) {
+        part.fill(0);
+        await io.punch(file, begin, part.length);
+      } else if (action === 1) {
+        const at = below(blocks - count + 1) * blockBytes;
+        const source = random.bytes(buffer.subarray(at, at + blockBytes * count));
+        part.set(source);
+        const cut = below(count + 1) * blockBytes;
+        await io.write(file, [source.subarray(0, cut), source.subarray(cut)], begin);
+      } else {
+        const target = buffer.subarray(0, part.length);
+        expect(await io.read(file, target, begin)).toBe(part.length);
+        expect(Buffer.compare(target, part)).toBe(0);
+      }
+    }
+  });
+
   test("a thousand concurrent requests each move their own bytes", async () => {
     const { io } = context.fixture;
     const file = await io.open(path("many"), createDurable);
@@ -198,12 +230,15 @@ function lifeCycleTests(context: Context): void {
     await expect(io.close(file)).rejects.toMatchObject({ code: "BAD_HANDLE" });
   });
 
-  test("shutting down waits for requests and closes what is open", async () => {
+  test("shutting down waits for requests and closes what is open, also what is being closed", async () => {
     const { io } = context.fixture;
+    const closing = await io.open(path("being-closed"), createDurable);
+    const late = Array.from({ length: 20 }, () => io.write(closing, [filled(65_536, 1)], 0));
+    const closed = io.close(closing);
     const file = await io.open(path("left-open"), createDurable);
     const writes = Array.from({ length: 600 }, (_, index) => io.write(file, [filled(4096, index % 251)], index * 4096));
     await io.shutDown();
-    await Promise.all(writes); // One that was forgotten would be refused, or never settle.
+    await Promise.all([...late, closed, ...writes]); // One that was forgotten would be refused, or never settle.
     await expect(io.write(file, [filled(4096, 0)], 0)).rejects.toMatchObject({ code: "BAD_HANDLE" });
     await expect(io.open(path("later"), create)).rejects.toMatchObject({ code: "BAD_HANDLE" });
   });
