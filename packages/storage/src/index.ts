@@ -32,3 +32,5 @@ export type { RecordPlace } from "./journal/journal-writer.ts";
 export { crc32cTable } from "./journal/crc32c.ts";
 export { Journal } from "./journal/journal.ts";
 export type { JournalFileInfo, JournalStatistics } from "./journal/journal.ts";
+export { decodeChunkTable, readChunkTable } from "./segment/chunk-table.ts";
+export type { TableChunk } from "./segment/chunk-table.ts";
