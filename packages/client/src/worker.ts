@@ -47,7 +47,7 @@ export async function startWorker(config: WorkerConfig, writeLog: (line: string)
   const logger = jsonLogger(writeLog, config.logLevel);
   const clock = systemClock();
   const memory = new PayloadMemory();
-  const transport = new Http2Transport({ payloads: memory });
+  const transport = new Http2Transport({ clock, pool: memory });
   const remote = await SessionClient.open(
     {
       connect: (signal) => transport.connect(config.server, { timeoutMs: connectTimeoutMs, signal }),
