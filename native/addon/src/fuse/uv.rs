@@ -10,10 +10,7 @@ use std::ffi::{c_int, c_void};
 pub type UvLoop = sys::uv_loop_s;
 
 /// uv_poll_t, and uv_handle_t that it begins with. Opaque: its size is asked from libuv.
-#[repr(C)]
-pub struct UvPoll {
-    _private: [u8; 0],
-}
+pub type UvPoll = c_void;
 
 pub type PollCallback = unsafe extern "C" fn(handle: *mut UvPoll, status: c_int, events: c_int);
 pub type CloseCallback = unsafe extern "C" fn(handle: *mut UvPoll);

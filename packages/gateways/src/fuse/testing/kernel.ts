@@ -51,15 +51,15 @@ export class MemoryKernel implements Device {
   readonly replies: KernelReply[] = [];
   readonly notifications: Buffer[] = [];
   /** errno that the next replies are refused with, by unique number. */
-  readonly refusals = new Map<number, number>();
-  flushes = 0;
-  isPaused = true;
-  isClosed = false;
+  readonly refusals: Map<number, number> = new Map();
+  flushes: number = 0;
+  isPaused: boolean = true;
+  isClosed: boolean = false;
   /** Resolves notifications only when a test says so, if set. */
   holdNotify: Promise<void> | null = null;
   #handlers: DeviceHandlers | null = null;
 
-  constructor(slotCount = 8, slotDataBytes = 1 << 16, replyCount = 16, arenaBytes = 1 << 16) {
+  constructor(slotCount: number = 8, slotDataBytes: number = 65_536, replyCount: number = 16, arenaBytes: number = 65_536) {
     const slotBytes = pageBytes + slotDataBytes;
     const slotsOffset = 2 * pageBytes + arenaBytes;
     this.memory = new ArrayBuffer(slotsOffset + slotCount * slotBytes);

@@ -22,7 +22,8 @@ import type {
   VfsWait,
 } from "@cfs/vfs";
 
-interface Node {
+/** What the tree holds for one inode; tests may look and change. */
+export interface Node {
   attributes: Attributes;
   data: Buffer;
   readonly children: Map<Name, Node>;
@@ -47,8 +48,8 @@ export interface TreeVfsOptions {
 
 export class TreeVfs implements Vfs {
   onInvalidate: ((what: Invalidation) => void) | null = null;
-  readonly nodes = new Map<InodeNumber, Node>();
-  readonly handles = new Map<number, Node>();
+  readonly nodes: Map<InodeNumber, Node> = new Map();
+  readonly handles: Map<number, Node> = new Map();
   /** Replaced by tests that want promised answers. */
   delay: (() => Promise<void>) | null;
   readonly #validity: { attributesMs: number; entryMs: number };
