@@ -51,7 +51,7 @@ impl Poll {
             return Err(Error::new(Status::GenericFailure, "no memory for a poll handle".to_owned()));
         }
         // SAFETY: loop and handle are valid; the loop belongs to this thread.
-        let failed = unsafe { uv::uv_poll_init(event_loop, handle, device.raw_fd()) };
+        let failed = unsafe { uv::uv_poll_init(event_loop.cast(), handle, device.raw_fd()) };
         if failed != 0 {
             // SAFETY: the handle was not initialised, so libuv does not know it.
             unsafe { uv::free(handle) };
@@ -251,9 +251,8 @@ fn bytes_of(env: sys::napi_env, array: sys::napi_value, index: u32) -> Result<(*
     Ok((data.cast_const().cast(), length))
 }
 
-/// # Safety
 /// Called by libuv with a handle whose data `open` set.
-unsafe extern "C" fn on_readable(handle: *mut UvPoll, _status: c_int, _events: c_int) {
+extern "C" fn on_readable(handle: *mut UvPoll, _status: c_int, _events: c_int) {
     // SAFETY: the handle owns a strong reference until on_closed; one more keeps Poll alive through a close() inside.
     // A status other than 0 (the device was aborted) shows again as the errno of the read.
     let poll = unsafe {
@@ -264,9 +263,8 @@ unsafe extern "C" fn on_readable(handle: *mut UvPoll, _status: c_int, _events: c
     poll.serve();
 }
 
-/// # Safety
 /// Called by libuv once, after uv_close.
-unsafe extern "C" fn on_closed(handle: *mut UvPoll) {
+extern "C" fn on_closed(handle: *mut UvPoll) {
     // SAFETY: takes back the strong reference that the handle owned; libuv does not touch the handle after this callback.
     let poll = unsafe {
         let data = uv::uv_handle_get_data(handle).cast::<Poll>().cast_const();
