@@ -52,14 +52,14 @@ export class MemoryKernel implements Device {
   readonly notifications: Buffer[] = [];
   /** errno that the next replies are refused with, by unique number. */
   readonly refusals: Map<number, number> = new Map();
-  flushes = 0;
-  isPaused = true;
-  isClosed = false;
+  flushes: number = 0;
+  isPaused: boolean = true;
+  isClosed: boolean = false;
   /** Resolves notifications only when a test says so, if set. */
   holdNotify: Promise<void> | null = null;
   #handlers: DeviceHandlers | null = null;
 
-  constructor(slotCount = 8, slotDataBytes: number = 1 << 16, replyCount = 16, arenaBytes: number = 1 << 16) {
+  constructor(slotCount: number = 8, slotDataBytes: number = 65_536, replyCount: number = 16, arenaBytes: number = 65_536) {
     const slotBytes = pageBytes + slotDataBytes;
     const slotsOffset = 2 * pageBytes + arenaBytes;
     this.memory = new ArrayBuffer(slotsOffset + slotCount * slotBytes);
@@ -102,9 +102,7 @@ export class MemoryKernel implements Device {
       lengths[slot] = message.length;
     });
     this.#handlers?.onBatch(messages.length);
-    messages.forEach((message, slot) =>
-      Buffer.from(this.memory).fill(0xee, requestsOffset + slot * slotBytes, requestsOffset + slot * slotBytes + message.length),
-    );
+    messages.forEach((message, slot) => Buffer.from(this.memory).fill(0xee, requestsOffset + slot * slotBytes, requestsOffset + slot * slotBytes + message.length));
   }
 
   send(...requests: KernelRequest[]): void {
@@ -132,8 +130,7 @@ export class MemoryKernel implements Device {
         failures++;
         continue;
       }
-      if (bytes.readUInt32LE(0) !== bytes.length)
-        throw new Error(`reply ${unique} says ${bytes.readUInt32LE(0)} bytes and has ${bytes.length}`);
+      if (bytes.readUInt32LE(0) !== bytes.length) throw new Error(`reply ${unique} says ${bytes.readUInt32LE(0)} bytes and has ${bytes.length}`);
       this.replies.push({ unique, error: bytes.readInt32LE(4), body: bytes.subarray(16) });
     }
     if (next !== parts.length) throw new Error(`${parts.length - next} parts belong to no reply`);
@@ -192,10 +189,7 @@ export interface DecodedAttributes {
 }
 
 export function decodeAttributes(bytes: Buffer, at: number): DecodedAttributes {
-  const time = (seconds: number, nanoseconds: number): readonly [bigint, number] => [
-    bytes.readBigInt64LE(at + seconds),
-    bytes.readUInt32LE(at + nanoseconds),
-  ];
+  const time = (seconds: number, nanoseconds: number): readonly [bigint, number] => [bytes.readBigInt64LE(at + seconds), bytes.readUInt32LE(at + nanoseconds)];
   return {
     ino: bytes.readBigUInt64LE(at),
     size: bytes.readBigUInt64LE(at + 8),
