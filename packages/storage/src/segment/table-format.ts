@@ -11,7 +11,7 @@
  *               | zero 2 | key id u32 | nonce 12                                                one per chunk, in piece order
  *   origins:    the bytes that the caller gave with each piece, one after another
  *   tail 4:     CRC32C of everything before it
- * Key id 0 is "not encrypted". Flags, key id and nonce are zero in version 1; a reader refuses a chunk that has any.
+ * Key id 0 is "not encrypted". Flags, key id and nonce are zero in version 1; who reads a chunk refuses one that has any.
  */
 import { ByteReader, CfsError } from "@cfs/core";
 import type { SegmentId } from "@cfs/core";
@@ -32,6 +32,7 @@ export interface TableChunk {
   readonly rawBytes: number;
   /** 0 raw, 1 LZ4, 2 zstd; see chunkCodec of @cfs/native. */
   readonly codec: number;
+  /** Zero in version 1, like keyId: whoever reads the chunk refuses any other value. */
   readonly flags: number;
   readonly keyId: number;
   /** Where the chunk begins in its piece. */
