@@ -254,8 +254,9 @@ impl PackJob {
 
 pub struct PackTask {
     job: PackJob,
-    /// The array of views and the output: what keeps the job's memory alive.
-    pins: [ObjectRef; 2],
+    /// The array of views and the output: what keeps the job's memory alive. Without the leak check: when a worker thread is
+    /// terminated, its references end with its environment and `finally` is not called.
+    pins: [ObjectRef<false>; 2],
 }
 
 impl Task for PackTask {
