@@ -21,6 +21,8 @@ import type { Connection, Frame, PayloadPool, ReceivedFrame } from "./transport.
 export interface HotStreamEnd {
   /** Ends our direction; a server sends `error` in its trailers. */
   finish(error: CfsError | null): void;
+  /** Ends the stream now, whatever waits on it. */
+  cut(): void;
   /** Why the stream closed, as far as this end knows from trailers, resets and its session; null for a clean end. */
   reason(): CfsError | null;
   /** Called once after the stream has closed, to let go of what belongs to it alone. */
@@ -133,7 +135,7 @@ export class StreamConnection implements Connection {
   close(): Promise<void> {
     if (this.#state !== "open") return this.#closed.promise;
     this.#state = "closing";
-    this.#cancelCut = this.#after(this.#closeTimeoutMs, () => this.#stream.destroy());
+    this.#cancelCut = this.#after(this.#closeTimeoutMs, () => this.#cut());
     // A paused receiver would never see the peer's end; what arrives after close() is of no use.
     this.#decoder.close();
     this.#isReading = true;
@@ -148,9 +150,9 @@ export class StreamConnection implements Connection {
     this.#failure = reason;
     this.#decoder.close();
     if (this.#state === "open") this.#state = "closing";
-    this.#cancelCut ??= this.#after(this.#closeTimeoutMs, () => this.#stream.destroy());
+    this.#cancelCut ??= this.#after(this.#closeTimeoutMs, () => this.#cut());
     this.#queue.clear();
-    if (this.#isFinished) this.#stream.destroy();
+    if (this.#isFinished) this.#cut();
     else this.#finish();
     // The other direction is not read any more, but has to flow for the stream to end.
     this.#stream.resume();
@@ -203,6 +205,11 @@ export class StreamConnection implements Connection {
     waiting?.resolve();
   }
 
+  #cut(): void {
+    this.#failure ??= new CfsError("UNREACHABLE", `${this.peer} did not agree to close within ${this.#closeTimeoutMs} ms`);
+    this.#end.cut();
+  }
+
   #finish(): void {
     if (this.#isFinished) return;
     this.#isFinished = true;
@@ -223,7 +230,7 @@ export class StreamConnection implements Connection {
     if (this.#state === "open") {
       this.#received(() => this.#decoder.end());
       if (this.#state === "open") this.#state = "closing";
-      this.#cancelCut ??= this.#after(this.#closeTimeoutMs, () => this.#stream.destroy());
+      this.#cancelCut ??= this.#after(this.#closeTimeoutMs, () => this.#cut());
     }
     this.#flush();
   }

@@ -91,7 +91,7 @@ export class UnaryClient {
         return;
       }
       session.once("close", resolve);
-      session.destroy();
+      this.#open.cut();
     });
     return this.#closed;
   }
