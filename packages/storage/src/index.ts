@@ -20,3 +20,8 @@ export type { RecordPlace } from "./journal/journal-writer.ts";
 export { crc32cTable } from "./journal/crc32c.ts";
 export { Journal } from "./journal/journal.ts";
 export type { JournalFileInfo, JournalStatistics } from "./journal/journal.ts";
+export { LevelEngine } from "./kv/level-engine.ts";
+export type { EngineOptions, Marker } from "./kv/level-engine.ts";
+export { openLevelKv } from "./kv/level-kv.ts";
+export { MirroredKv } from "./kv/mirrored-kv.ts";
+export type { Engine, EngineMaker, MirroredKvListener, MirroredKvOptions, MirroredKvParts } from "./kv/mirrored-kv.ts";
