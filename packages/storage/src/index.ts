@@ -40,3 +40,8 @@ export type { Checksum, FragmentHeader, FragmentRange } from "./segment/fragment
 export { decodeSegmentTable } from "./segment/table-format.ts";
 export type { SegmentTable, TableChunk, TablePiece } from "./segment/table-format.ts";
 export { crc32cOracle, encodeParityOracle, rebuildOracle } from "./segment/erasure-oracle.ts";
+export { LevelEngine } from "./kv/level-engine.ts";
+export type { EngineOptions, Marker } from "./kv/level-engine.ts";
+export { openLevelKv } from "./kv/level-kv.ts";
+export { MirroredKv } from "./kv/mirrored-kv.ts";
+export type { Engine, EngineMaker, MirroredKvListener, MirroredKvOptions, MirroredKvParts } from "./kv/mirrored-kv.ts";

@@ -37,6 +37,8 @@ export class JournalFiles {
   readonly #listener: FilesListener;
   /** Files whose copies are being made; each task ends before close. */
   readonly #tasks: Map<LogFile, Promise<void>> = new Map();
+  /** Those among them that a drive was lost of since. */
+  readonly #again: Set<LogFile> = new Set();
   readonly #spaceWaiters: Set<() => void> = new Set();
   #current: LogFile | null = null;
   #next: LogFile | null = null;
@@ -113,9 +115,13 @@ export class JournalFiles {
     return file;
   }
 
-  /** Gives the file as many copies as it should have; `onReady` follows. Does nothing while that is under way. */
+  /** Gives the file as many copies as it should have; `onReady` follows. Asked for while that is under way, it is looked at once more. */
   ensure(file: LogFile): void {
-    if (this.#tasks.has(file) || this.#isClosing) return;
+    if (this.#isClosing) return;
+    if (this.#tasks.has(file)) {
+      this.#again.add(file);
+      return;
+    }
     const task = this.#ensure(file).then(
       () => this.#taskDone(file),
       (reason: unknown) => {
@@ -129,13 +135,14 @@ export class JournalFiles {
   #taskDone(file: LogFile): void {
     this.#tasks.delete(file);
     if (this.#isClosing) return;
+    if (this.#again.delete(file)) return this.ensure(file);
     this.#listener.onReady(file);
     this.#prepareNext();
   }
 
   /** Resolves when what is under way for the file is done. */
   async settled(file: LogFile): Promise<void> {
-    await this.#tasks.get(file);
+    for (let task = this.#tasks.get(file); task !== undefined; task = this.#tasks.get(file)) await task;
   }
 
   async #ensure(file: LogFile): Promise<void> {
@@ -269,6 +276,7 @@ export class JournalFiles {
     }
     this.#listener.onDriveFailed(state.drive, reason);
     if (this.#next !== null) this.ensure(this.#next);
+    for (const file of this.#tasks.keys()) this.ensure(file);
     this.#wakeSpaceWaiters();
   }
 
@@ -311,7 +319,7 @@ export class JournalFiles {
   async close(): Promise<void> {
     this.#isClosing = true;
     this.#wakeSpaceWaiters();
-    await Promise.all(this.#tasks.values());
+    while (this.#tasks.size > 0) await Promise.all(this.#tasks.values());
     const files = [...this.files.values(), ...(this.#next === null ? [] : [this.#next])];
     const copies = [...this.strays, ...files.flatMap((file) => file.copies)];
     const outcomes = await Promise.allSettled(copies.map((copy) => this.#parts.io.close(copy.file)));
