@@ -43,3 +43,5 @@ export type { EngineOptions, Marker } from "./kv/level-engine.ts";
 export { openLevelKv } from "./kv/level-kv.ts";
 export { MirroredKv } from "./kv/mirrored-kv.ts";
 export type { Engine, EngineMaker, MirroredKvListener, MirroredKvOptions, MirroredKvParts } from "./kv/mirrored-kv.ts";
+export { Drive, openDrives } from "./device/drive.ts";
+export type { DriveParts } from "./device/drive.ts";
