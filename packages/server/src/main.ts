@@ -30,8 +30,8 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-const poolBytes = 160 << 20;
-const journalCacheBytes = 24 << 20;
+const poolBytes = 96 << 20;
+const journalCacheBytes = 16 << 20;
 const stateCacheBytes = 32 << 20;
 /** Copies of the state, each on a drive of its own. */
 const stateCopies = 3;
