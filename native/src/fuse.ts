@@ -104,10 +104,7 @@ interface DeviceBinding {
 interface FuseAddon {
   fuseMount(options: Required<FuseMountOptions>): Promise<Outcome>;
   fuseUnmount(options: Required<FuseUnmountOptions> & { readonly mountpoint: string }): Promise<Outcome>;
-  readonly FuseDeviceBinding: new (
-    options: Required<FuseDeviceOptions>,
-    onBatch: (count: number, errno: number) => void,
-  ) => DeviceBinding;
+  readonly FuseDeviceBinding: new (options: Required<FuseDeviceOptions>, onBatch: (count: number, errno: number) => void) => DeviceBinding;
 }
 
 let loaded: FuseAddon | null = null;

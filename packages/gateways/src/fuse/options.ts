@@ -53,7 +53,10 @@ export function completeOptions(options: SessionOptions, layout: DeviceLayout): 
   const maxBackground = options.maxBackground ?? 128;
   const congestionThreshold = options.congestionThreshold ?? Math.ceil((maxBackground * 3) / 4);
   if (!isBetween(maxBackground, 1, 65_535) || !isBetween(congestionThreshold, 1, maxBackground)) {
-    throw new CfsError("INVALID", `maxBackground ${maxBackground}, congestionThreshold ${congestionThreshold}: 1 to 65535, the second not above the first`);
+    throw new CfsError(
+      "INVALID",
+      `maxBackground ${maxBackground}, congestionThreshold ${congestionThreshold}: 1 to 65535, the second not above the first`,
+    );
   }
   const pendingMax = options.pendingMax ?? 16_384;
   if (!isBetween(pendingMax, 1, 1 << 20)) throw new CfsError("INVALID", `pendingMax ${pendingMax}: 1 to 1048576 are allowed`);

@@ -173,7 +173,7 @@ export class Replies {
     assert(length <= lengthMax, "a read gives no more than was asked for");
     if (length === 0) return;
     let parts = result.parts;
-    if (parts.length > partsMax) parts = [Buffer.concat(parts as Uint8Array[])];
+    if (parts.length > partsMax) parts = [Buffer.concat(parts)];
     let sum = 0;
     for (let index = 0; index < parts.length; index++) {
       const part = parts[index] as Uint8Array;
@@ -268,7 +268,11 @@ export class Replies {
 /** Nobody waits any more, or the mount is gone: no defect. */
 function isExpected(result: number): boolean {
   return (
-    result === errno.ENOENT || result === errno.ENODEV || result === errno.EBADF || result === errno.ECONNABORTED || result === errno.ENOTCONN
+    result === errno.ENOENT ||
+    result === errno.ENODEV ||
+    result === errno.EBADF ||
+    result === errno.ECONNABORTED ||
+    result === errno.ENOTCONN
   );
 }
 
@@ -294,4 +298,3 @@ function ignoreFailure(action: () => unknown): void {
 }
 
 function noticeNothing(_reason: unknown): void {}
-

@@ -138,7 +138,10 @@ export class FuseSession {
    * asked to send again what that process left unanswered.
    */
   start(resumed: Negotiated | null = null): void {
-    this.#vfs.onInvalidate = (what) => this.invalidate(what);
+    // Never rejects: see Invalidator.
+    this.#vfs.onInvalidate = (what) => {
+      this.#invalidator.invalidate(what).then(undefined, (reason: unknown) => this.#logDefect("INVALIDATE", reason));
+    };
     if (resumed !== null) this.#serve(resumed);
     this.#device.start({ onBatch: (count) => this.#onBatch(count), onEnd: (number) => this.#onEnd(number) });
     if (resumed !== null) this.#device.notify(encodeResend()).then(undefined, (reason: unknown) => this.#logDefect("RESEND", reason));
@@ -151,10 +154,10 @@ export class FuseSession {
 
   statistics(): SessionStatistics {
     const byOperation: Record<string, number> = {};
-    operations.forEach((operation, code) => {
+    for (const [code, operation] of operations.entries()) {
       const count = this.#counts[code] as number;
       if (operation !== undefined && count > 0) byOperation[operation.name] = count;
-    });
+    }
     return {
       requests: this.#requests,
       replies: this.#replies.opened,

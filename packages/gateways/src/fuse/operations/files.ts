@@ -2,16 +2,7 @@
 import { CfsError, type InodeNumber } from "@cfs/core";
 import type { Awaitable, Caller, Entry, OpenFile, ReadResult } from "@cfs/vfs";
 import { undoNothing, Wait, type Context, type Operation, type ReplyWith, type Undo } from "../context.ts";
-import {
-  fsyncDataOnly,
-  opcode,
-  openFlag,
-  openKillSetId,
-  openReply,
-  writeFromCache,
-  writeInBytes,
-  writeKillSetId,
-} from "../protocol.ts";
+import { fsyncDataOnly, opcode, openFlag, openKillSetId, openReply, writeFromCache, writeInBytes, writeKillSetId } from "../protocol.ts";
 import { giveBack } from "../replies.ts";
 import type { Request } from "../request.ts";
 import { newNode, replyEmpty } from "./namespace.ts";

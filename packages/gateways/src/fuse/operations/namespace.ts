@@ -36,7 +36,8 @@ function forget(context: Context, request: Request): void {
 /** fuse_batch_forget_in: | count 4 | padding 4 |, then pairs of node number 8 and lookups 8. */
 function batchForget(context: Context, request: Request): void {
   const count = request.u32(0);
-  if (count * 16 > request.bodyBytes - 8) throw new CfsError("CORRUPT", `FUSE BATCH_FORGET of ${count} inodes in ${request.bodyBytes} bytes`);
+  if (count * 16 > request.bodyBytes - 8)
+    throw new CfsError("CORRUPT", `FUSE BATCH_FORGET of ${count} inodes in ${request.bodyBytes} bytes`);
   for (let at = 8; at < 8 + count * 16; at += 16) context.vfs.forget(request.inode(at), request.u64(at + 8));
 }
 
