@@ -19,9 +19,13 @@ const run = promisify(execFile);
 const reason = whyNoFuse();
 if (reason !== null) console.warn(`FUSE mounts are not tested: ${reason}`);
 
-describe.skipIf(reason !== null).each([false, true])("a mount (answers by promises: %s)", (isAsync) => {
+describe.skipIf(reason !== null).each([
+  ["answers at once", {}],
+  ["answers by promises", { isAsync: true }],
+  ["writeback cache", { mount: { writebackCache: true } }],
+])("a mount, %s", (_, options) => {
   test("names, attributes and data come back as they were put in", async () => {
-    await using served = await Served.start({ isAsync });
+    await using served = await Served.start(options);
     expect(await served.shell("findmnt -no FSTYPE,SOURCE .")).toMatch(/^fuse\.cfs\s+cfs-test$/);
     expect(await served.shell("mkdir d; echo hello > d/a; ln d/a d/b; ln -s a d/s; cat d/b; readlink d/s; stat -c %h d/a")).toBe(
       "hello\na\n2",
@@ -33,7 +37,7 @@ describe.skipIf(reason !== null).each([false, true])("a mount (answers by promis
   });
 
   test("20 MiB written and copied are the same bytes, cached and uncached", async () => {
-    await using served = await Served.start({ isAsync });
+    await using served = await Served.start(options);
     await served.shell("dd if=/dev/urandom of=a bs=1M count=20 status=none; cp a b; dd if=a of=c bs=1M oflag=direct status=none");
     const sums = await served.shell(
       "echo 1 > /proc/sys/vm/drop_caches; md5sum < a; md5sum < b; md5sum < c; dd if=c bs=64k iflag=direct status=none | md5sum",
@@ -42,7 +46,7 @@ describe.skipIf(reason !== null).each([false, true])("a mount (answers by promis
   });
 
   test("3,000 names in a directory are listed once each, and 255 bytes of name are allowed", async () => {
-    await using served = await Served.start({ isAsync });
+    await using served = await Served.start(options);
     await served.shell("mkdir d; cd d; for i in $(seq 3000); do : > file-number-$i; done");
     expect(await served.shell("ls d | sort -u | wc -l; ls -l d | wc -l")).toBe("3000\n3001");
     expect(await served.shell(`name=$(printf 'n%.0s' $(seq 255)); touch $name; ls | wc -c; touch n$name 2>&1 || true`)).toMatch(
@@ -51,7 +55,7 @@ describe.skipIf(reason !== null).each([false, true])("a mount (answers by promis
   });
 
   test("an unnamed file and a removed open file live on", async () => {
-    await using served = await Served.start({ isAsync });
+    await using served = await Served.start(options);
     const removed = openSync(join(served.mountpoint, "gone"), "w+");
     await served.shell("rm gone");
     const unnamed = openSync(served.mountpoint, 0o20200000 | constants.O_RDWR, 0o600);

@@ -82,6 +82,7 @@ describe("requests", () => {
         expect(isWhole).toBe(true);
         expect([request.opcode, request.uniqueHigh * 2 ** 32 + request.uniqueLow, request.ino]).toEqual([45, unique, nodeid]);
         expect([request.uid, request.gid, request.pid, request.inode(0)]).toEqual([uid, 5, pid, 77_777]);
+        expect(request.bodyBytes).toBe(18 + first.length + second.length);
         expect(request.name(16)).toBe(first);
         expect(request.name(request.next)).toBe(second);
         expect(() => request.name(request.next)).toThrow(CfsError);

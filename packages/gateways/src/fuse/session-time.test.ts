@@ -155,6 +155,7 @@ describe("invalidation", () => {
     expect(bench.kernel.notifications).toEqual([]);
     open();
     await Promise.all([first, ...rest]);
+    expect(bench.kernel.notifyCalls).toBe(2);
     expect(bench.kernel.notifications.map((message) => message.readUInt32LE(4))).toEqual([2, 3, 2]);
     const [forInode, forEntry] = bench.kernel.notifications;
     expect(forInode?.readBigUInt64LE(16)).toBe(1n);

@@ -55,6 +55,8 @@ export class MemoryKernel implements Device {
   flushes: number = 0;
   isPaused: boolean = true;
   isClosed: boolean = false;
+  /** How many notify calls there were. */
+  notifyCalls: number = 0;
   /** Resolves notifications only when a test says so, if set. */
   holdNotify: Promise<void> | null = null;
   #handlers: DeviceHandlers | null = null;
@@ -142,6 +144,7 @@ export class MemoryKernel implements Device {
   }
 
   async notify(messages: Uint8Array): Promise<readonly number[]> {
+    this.notifyCalls++;
     if (this.holdNotify !== null) await this.holdNotify;
     const all = Buffer.from(messages);
     const results: number[] = [];
