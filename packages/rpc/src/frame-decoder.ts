@@ -111,7 +111,8 @@ export class FrameDecoder {
       case "prefix":
         return this.#stepPrefix(piece, at);
       case "tag":
-        if (piece[at] !== bodyTag) throw new CfsError("CORRUPT", `a Batch begins with ${piece[at]}, not with its field "body" (${bodyTag})`);
+        if (piece[at] !== bodyTag)
+          throw new CfsError("CORRUPT", `a Batch begins with ${piece[at]}, not with its field "body" (${bodyTag})`);
         this.#messageLeft--;
         this.#bodyLength = 0;
         this.#bodyShift = 0;

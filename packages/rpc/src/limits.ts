@@ -1,7 +1,7 @@
 /** Every maximum of this package in one place, each with its reason. A peer that goes past one is disconnected, never served slowly. */
 export const limits = {
-  /** A head is a request or reply without its bulk: names, attributes, a directory page. */
-  headBytesMax: 65_536,
+  /** A head is a request or reply without its bulk: names, attributes, a directory page of 1,000 entries. */
+  headBytesMax: 1_048_576,
   /** One write or fragment; the largest request of FUSE is 1 MiB, of a segment's fragment 2 MiB. */
   payloadBytesMax: 4_194_304,
   /** A message is sealed when it reaches this: long enough that the cost of a message does not matter, short enough to interleave. */

@@ -13,7 +13,7 @@ import type { CfsError } from "@cfs/core";
 
 /** What goes out. Both parts are borrowed until `onSent` is called. */
 export interface Frame {
-  /** 0 to 64 KiB. */
+  /** 0 to 1 MiB. */
   readonly head: Uint8Array;
   /** 0 to 4 MiB together; sent from where it lies, without a copy (pieces below 8 KiB are copied: that is cheaper). */
   readonly payload: readonly Uint8Array[];

@@ -1,2 +1,3 @@
-/** @cfs/server */
-export {};
+/** A storage node: the engine, its admin service, and the composition root of `cfs server`. */
+export { startServer } from "./main.ts";
+export type { RunningServer, ServerOptions } from "./main.ts";

@@ -1,2 +1,47 @@
+/** The bytes of one node: drives, journal, state store. */
+export { BufferPool, bufferBytesMax } from "./device/buffer-pool.ts";
+export type { BufferPoolOptions, BufferPoolStatistics } from "./device/buffer-pool.ts";
+export { FaultyIo } from "./device/faulty-io.ts";
+export type { FaultRule, FaultyIoParts, IoOperation } from "./device/faulty-io.ts";
+export { blockBytes, openDurable, openPlain, transferBytesMax } from "./device/io.ts";
+export type { Io, IoFile, IoKind, OpenOptions } from "./device/io.ts";
+export { MemoryIo } from "./device/memory-io.ts";
+export type { MemoryIoOptions, MemoryIoParts } from "./device/memory-io.ts";
+export { RingIo } from "./device/ring-io.ts";
+export type { RingIoOptions } from "./device/ring-io.ts";
+export { seededRandom } from "./device/seeded-random.ts";
+
+export { containerBytes, containerName, Containers } from "./segment/containers.ts";
+export type { ContainerDrive } from "./segment/containers.ts";
+export type { FragmentCodec, FragmentHeader } from "./segment/fragment-codec.ts";
+export { chooseDrives, layoutFor } from "./segment/placement.ts";
+export type { Layout } from "./segment/placement.ts";
+export type { PackedChunk, PackedSegment, PackPiece, PackTarget, SegmentPacker } from "./segment/segment-packer.ts";
+export { SegmentStore } from "./segment/segment-store.ts";
+export { blockBytes as fragmentBlockBytes } from "./segment/segment-store.ts";
+export type { Damage, SegmentStoreCounts, StoredRange } from "./segment/segment-store.ts";
+export { nativeCodec } from "./segment/native-codec.ts";
+export { decodeOrigin, encodeOrigin, NativePacker } from "./segment/native-packer.ts";
+export type { FileCounts } from "./journal/journal-file.ts";
+export type { JournalDrive } from "./journal/journal-drives.ts";
+export type { Crc32c } from "./journal/journal-format.ts";
+export type { JournalListener, JournalOptions, JournalParts } from "./journal/journal-options.ts";
+export type { Loss } from "./journal/journal-recovery.ts";
+export type { ReplayRecord } from "./journal/journal-start.ts";
+export type { RecordPlace } from "./journal/journal-writer.ts";
+export { crc32cTable } from "./journal/crc32c.ts";
+export { Journal } from "./journal/journal.ts";
+export type { JournalFileInfo, JournalStatistics } from "./journal/journal.ts";
+export { decodeChunkTable, readChunkTable } from "./segment/chunk-table.ts";
+export type { TableChunk } from "./segment/chunk-table.ts";
 /** @cfs/storage */
-export {};
+export { crcsOf, decodeFragmentHeader, encodeFragmentHeader, fragmentBytesOf, fragmentRanges } from "./segment/fragment-format.ts";
+export type { Checksum, FragmentHeader, FragmentRange } from "./segment/fragment-format.ts";
+export { decodeSegmentTable } from "./segment/table-format.ts";
+export type { SegmentTable, TableChunk, TablePiece } from "./segment/table-format.ts";
+export { crc32cOracle, encodeParityOracle, rebuildOracle } from "./segment/erasure-oracle.ts";
+export { LevelEngine } from "./kv/level-engine.ts";
+export type { EngineOptions, Marker } from "./kv/level-engine.ts";
+export { openLevelKv } from "./kv/level-kv.ts";
+export { MirroredKv } from "./kv/mirrored-kv.ts";
+export type { Engine, EngineMaker, MirroredKvListener, MirroredKvOptions, MirroredKvParts } from "./kv/mirrored-kv.ts";

@@ -1,4 +1,5 @@
 /** POSIX semantics once, for every front end. */
+export type { ListedEntry, Progress, Rejection, Remote, RemoteListener } from "./remote.ts";
 export type {
   AttributeChange,
   Attributes,
