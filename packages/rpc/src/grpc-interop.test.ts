@@ -74,17 +74,21 @@ beforeEach(async () => {
   observed = { aborts: [], requests: [] };
   accepted = Promise.withResolvers();
   const parts = { clock: machineClock };
-  server = await RpcServer.listen(parts, { host: "127.0.0.1", port: 0 }, {
-    routes: serveUnary(parts, adminService, adminHandlers(observed)),
-    onConnection(connection) {
-      connection.onFrames = (frames) => {
-        for (const { head, payload } of frames) connection.send({ head: Buffer.from(head), payload: [payload] });
-      };
-      connection.onClosed = () => {};
-      accepted.resolve(connection);
+  server = await RpcServer.listen(
+    parts,
+    { host: "127.0.0.1", port: 0 },
+    {
+      routes: serveUnary(parts, adminService, adminHandlers(observed)),
+      onConnection(connection) {
+        connection.onFrames = (frames) => {
+          for (const { head, payload } of frames) connection.send({ head: Buffer.from(head), payload: [payload] });
+        };
+        connection.onClosed = () => {};
+        accepted.resolve(connection);
+      },
+      closeTimeoutMs: 500,
     },
-    closeTimeoutMs: 500,
-  });
+  );
   admin = stockClient("cfs.v1.Admin");
   session = stockClient("cfs.v1.Session");
 });
@@ -103,14 +107,18 @@ async function all(stream: ClientReadableStream<Reply>): Promise<Reply[]> {
 
 test("the table of methods is that of the .proto file", () => {
   const table = Object.values(adminService).map(({ path, kind }: { path: string; kind: string }) => `${path} ${kind}`);
-  const file = root.lookupService("cfs.v1.Admin").methodsArray.map(({ name, responseStream }) => `/cfs.v1.Admin/${name} ${responseStream === true ? "serverStream" : "unary"}`);
+  const file = root
+    .lookupService("cfs.v1.Admin")
+    .methodsArray.map(({ name, responseStream }) => `/cfs.v1.Admin/${name} ${responseStream === true ? "serverStream" : "unary"}`);
   expect(table).toEqual(file);
 });
 
 test("every unary method", async () => {
   const { details, ...plainStatus } = status;
   expect(await call("Status", {})).toMatchObject({ ...plainStatus });
-  expect((await call("Status", {}))["details"]).toMatchObject({ fields: { journal: { structValue: { fields: { entries: { numberValue: 5 } } } } } });
+  expect((await call("Status", {}))["details"]).toMatchObject({
+    fields: { journal: { structValue: { fields: { entries: { numberValue: 5 } } } } },
+  });
   expect(Object.keys(details)).toEqual(["journal"]);
   expect(await call("DriveList", {})).toMatchObject({ drives: [drive, { state: "DRIVE_FAILED" }] });
   expect(await call("DriveAdd", { path: "/x" })).toEqual({ drive: { ...drive, path: "/x" } });
@@ -128,7 +136,10 @@ test("both server streams", async () => {
 });
 
 test("errors carry status, text and our code", async () => {
-  const error: unknown = await call("DriveAdd", { path: "" }).then(() => null, (reason: unknown) => reason);
+  const error: unknown = await call("DriveAdd", { path: "" }).then(
+    () => null,
+    (reason: unknown) => reason,
+  );
   expect(error).toMatchObject({ code: grpcCode.INVALID_ARGUMENT, details: "a drive needs a path: größer als 0 %" });
   expect((error as ServiceError).metadata.get("cfs-error-code")).toEqual(["INVALID"]);
 });
@@ -153,7 +164,11 @@ function packed(head: string, payload: Uint8Array): Buffer {
 
 test("the hot stream: batches there and back, and a clean end", async () => {
   const stream = session["Stream"]?.() as ClientDuplexStream<Reply, Reply>;
-  const body = Buffer.concat([packed("first", Buffer.alloc(100_000, 1)), packed("second", Buffer.alloc(0)), packed("", Buffer.from("third"))]);
+  const body = Buffer.concat([
+    packed("first", Buffer.alloc(100_000, 1)),
+    packed("second", Buffer.alloc(0)),
+    packed("", Buffer.from("third")),
+  ]);
   const received: Buffer[] = [];
   stream.on("data", (batch: Reply) => received.push(batch["body"] as Buffer));
   const ended = new Promise((resolve) => stream.on("status", resolve));

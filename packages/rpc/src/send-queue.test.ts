@@ -1,4 +1,5 @@
 /** Packing of frames into messages: sizes, views without copies, accounting. */
+import protobuf from "protobufjs";
 import { expect, test } from "vitest";
 import { limits } from "./limits.ts";
 import { SendQueue } from "./send-queue.ts";
@@ -44,6 +45,21 @@ test("a message has at most 4096 frames", () => {
   expect(takeAll(queue).map(({ lengthBytes }) => lengthBytes / 9)).toEqual([4096, 904]);
 });
 
+test("bodies around every length of the varint have the prefixes of the format", () => {
+  for (const bodyBytes of [8, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152]) {
+    const queue = new SendQueue();
+    queue.push({ head: Buffer.alloc(0), payload: [Buffer.alloc(bodyBytes - 8)] });
+    const wire = Buffer.concat(queue.take()?.views ?? []);
+    const varint = [...protobuf.Writer.create().uint32(bodyBytes).finish()];
+    expect([...wire.subarray(0, 6 + varint.length)]).toEqual([0, ...be32(1 + varint.length + bodyBytes), 0x0a, ...varint]);
+    expect(wire.length).toBe(6 + varint.length + bodyBytes);
+  }
+});
+
+function be32(value: number): number[] {
+  return [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255];
+}
+
 test("queuedBytes counts until done, onSent is called once, clear calls it for what was never taken", () => {
   const queue = new SendQueue();
   const sent: string[] = [];
@@ -79,5 +95,7 @@ test("messages in flight do not share memory with later ones", () => {
 test("a head or payload past its maximum is a bug of the caller", () => {
   const queue = new SendQueue();
   expect(() => queue.push({ head: Buffer.alloc(limits.headBytesMax + 1), payload: [] })).toThrow("a head has at most 64 KiB");
-  expect(() => queue.push({ head: Buffer.alloc(0), payload: [Buffer.alloc(limits.payloadBytesMax), Buffer.alloc(1)] })).toThrow("at most 4 MiB");
+  expect(() => queue.push({ head: Buffer.alloc(0), payload: [Buffer.alloc(limits.payloadBytesMax), Buffer.alloc(1)] })).toThrow(
+    "at most 4 MiB",
+  );
 });
