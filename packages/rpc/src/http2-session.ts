@@ -72,7 +72,9 @@ export async function withDeadline<T>(
     stop.reject(reason);
     cancel();
   };
-  const cancelTimer = clock.after(timeoutMs, () => abort(new CfsError("TIMED_OUT", `${doing}: no answer within ${timeoutMs} ms`)));
+  const cancelTimer = clock.after(timeoutMs, () =>
+    abort(new CfsError("TIMED_OUT", `${doing}: no answer within ${Math.round(timeoutMs)} ms`)),
+  );
   const onAbort = (): void => abort(signal?.reason);
   signal?.addEventListener("abort", onAbort, { once: true });
   try {

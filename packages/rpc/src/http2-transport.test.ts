@@ -85,7 +85,7 @@ describe("connecting", () => {
   test("a server that accepts and says nothing: TIMED_OUT within the deadline", async () => {
     const address = await tcpServer(() => {});
     const text = await codeAndMessage(transport.connect(address, { timeoutMs: 200 }));
-    expect(text).toBe(`TIMED_OUT: cannot connect to 127.0.0.1:${address.port}: no answer within 200 ms`.replace(/200/, text.match(/within ([\d.]+)/)?.[1] ?? ""));
+    expect(text).toMatch(new RegExp(`^TIMED_OUT: cannot connect to 127.0.0.1:${address.port}: no answer within \\d+ ms$`));
   });
 
   test("an abort while the server says nothing throws the reason", async () => {
@@ -117,7 +117,9 @@ describe("connecting", () => {
   });
 
   test("a port that needs no privilege but an address this machine does not have", async () => {
-    expect(await codeAndMessage(transport.listen({ host: "203.0.113.7", port: 9400 }, () => {}))).toMatch(/^INVALID: cannot listen on 203\.0\.113\.7:9400/);
+    expect(await codeAndMessage(transport.listen({ host: "203.0.113.7", port: 9400 }, () => {}))).toMatch(
+      /^INVALID: cannot listen on 203\.0\.113\.7:9400/,
+    );
   });
 });
 
@@ -173,7 +175,10 @@ describe("a peer that sends nonsense", () => {
     const session = connectHttp2(`http://${address.host}:${address.port}`);
     session.on("error", () => {});
     open.push(() => new Promise<void>((resolve) => (session.destroyed ? resolve() : (session.once("close", resolve), session.destroy()))));
-    const stream = session.request({ ":method": "POST", ":path": "/cfs.v1.Session/Stream", "content-type": "application/grpc" }, { endStream: false });
+    const stream = session.request(
+      { ":method": "POST", ":path": "/cfs.v1.Session/Stream", "content-type": "application/grpc" },
+      { endStream: false },
+    );
     stream.on("error", () => {});
     stream.resume();
     stream.write(bytes);
@@ -185,7 +190,11 @@ describe("a peer that sends nonsense", () => {
     ["an oversize message", [0, 0x7f, 0xff, 0xff, 0xff], /announces 2147483647 bytes/],
     ["another field", [0, 0, 0, 0, 2, 0x12, 0], /begins with 18/],
     ["a body longer than its message", [0, 0, 0, 0, 2, 0x0a, 9], /a body of 9 bytes in a message with 0 left/],
-    ["a frame longer than its message", [0, 0, 0, 0, 10, 0x0a, 8, 5, 0, 0, 0, 0, 0, 0, 0], /a frame of 5 and 0 bytes in a message with 0 left/],
+    [
+      "a frame longer than its message",
+      [0, 0, 0, 0, 10, 0x0a, 8, 5, 0, 0, 0, 0, 0, 0, 0],
+      /a frame of 5 and 0 bytes in a message with 0 left/,
+    ],
   ];
   for (const [name, bytes, message] of cases) {
     test(`${name}: the peer is told and the connection ends, the server goes on`, async () => {
@@ -199,9 +208,7 @@ describe("a peer that sends nonsense", () => {
     });
   }
 
-  test("the client hears what was wrong with its bytes, and the connection's queue is let go", async () => {
-    const address = await tcpServer(() => {});
-    expect(address.port).toBeGreaterThan(0);
+  test("a server that answers with garbage: the client says what was wrong", async () => {
     const server = createHttp2Server();
     server.on("stream", (any) => {
       const stream = any as ServerHttp2Stream;
@@ -226,6 +233,7 @@ describe("a peer that sends nonsense", () => {
     await new Promise((resolve) => socket.once("close", resolve));
     const next = await transport.connect(listener.address, { timeoutMs: 5000 });
     await next.close();
+    expect(socket.destroyed).toBe(true);
   });
 
   test("an unknown method and a browser are refused", async () => {
@@ -237,7 +245,10 @@ describe("a peer that sends nonsense", () => {
       stream.resume();
       return await new Promise((resolve) => stream.once("response", resolve));
     };
-    expect(await headersOf("/cfs.v1.Session/Nothing", "application/grpc")).toMatchObject({ "grpc-status": "12", "cfs-error-code": "NOT_IMPLEMENTED" });
+    expect(await headersOf("/cfs.v1.Session/Nothing", "application/grpc")).toMatchObject({
+      "grpc-status": "12",
+      "cfs-error-code": "NOT_IMPLEMENTED",
+    });
     expect((await headersOf("/"))[":status"]).toBe(415);
   });
 });
@@ -250,10 +261,46 @@ test("a paused connection holds at most about its window", async () => {
   const server = await accepted;
   server.pause();
   let sentBytes = 0;
-  for (let at = 0; at < 60; at++) client.send({ head: Buffer.alloc(0), payload: [Buffer.alloc(1_048_576)] }, () => (sentBytes += 1_048_576));
+  for (let at = 0; at < 60; at++)
+    client.send({ head: Buffer.alloc(0), payload: [Buffer.alloc(1_048_576)] }, () => (sentBytes += 1_048_576));
   await new Promise((resolve) => setTimeout(resolve, 300));
   expect(sentBytes).toBeLessThanOrEqual(limits.streamWindowBytes);
   expect(client.queuedBytes).toBeGreaterThanOrEqual(60 * 1_048_576 - limits.streamWindowBytes - 1_048_576);
   server.resume();
   await client.close();
+});
+
+test("many messages in one DATA frame, to a receiver that pauses after each", async () => {
+  const heads: string[] = [];
+  const done = Promise.withResolvers<void>();
+  let isHeld = false;
+  const listener = await transport.listen({ host: "127.0.0.1", port: 0 }, (connection) => {
+    connection.onClosed = () => {};
+    connection.onFrames = (frames) => {
+      if (isHeld) done.reject(new Error("frames came while the connection was paused"));
+      heads.push(...frames.map(({ head }) => String(head[0])));
+      if (heads.length === 200) done.resolve();
+      isHeld = true;
+      connection.pause();
+      setImmediate(() => {
+        isHeld = false;
+        connection.resume();
+      });
+    };
+  });
+  open.push(() => listener.close());
+  const session = connectHttp2(`http://127.0.0.1:${listener.address.port}`);
+  open.push(() => new Promise<void>((resolve) => (session.once("close", resolve), session.destroy())));
+  const stream = session.request(
+    { ":method": "POST", ":path": "/cfs.v1.Session/Stream", "content-type": "application/grpc" },
+    { endStream: false },
+  );
+  stream.on("error", () => {});
+  const message = (at: number): number[] => [0, 0, 0, 0, 11, 0x0a, 9, 1, 0, 0, 0, 0, 0, 0, 0, at];
+  for (let turn = 0; turn < 10; turn++) {
+    stream.write(Buffer.from(Array.from({ length: 20 }, (_, at) => message(turn * 20 + at)).flat()));
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  await done.promise;
+  expect(heads).toEqual(Array.from({ length: 200 }, (_, at) => String(at)));
 });

@@ -131,7 +131,7 @@ export class RpcServer implements Listener {
       record.failure ??= fromNodeError(error, `the session with ${peer} failed`);
       record.cut();
     });
-    session.on("stream", (stream, headers) => this.#dispatch(stream as ServerHttp2Stream, headers));
+    session.on("stream", (stream, headers) => this.#dispatch(stream, headers));
     let stopPings = (): void => {};
     session.on("close", () => {
       stopPings();

@@ -9,7 +9,7 @@
  * States: open → closing (our close() was called: what is queued goes out, then END_STREAM) → closed. A failure goes to closed at once.
  * Invariant: onClosed is called once, after the last onFrames; when it is called every onSent was called and no payload is held.
  */
-import { CfsError } from "@cfs/core";
+import { AssertionError, CfsError } from "@cfs/core";
 import type { Http2Stream } from "node:http2";
 import { FrameDecoder } from "./frame-decoder.ts";
 import { limits } from "./limits.ts";
@@ -73,7 +73,7 @@ export class StreamConnection implements Connection {
     this.#end = parts.end;
     this.#after = parts.after;
     this.#closeTimeoutMs = options.closeTimeoutMs;
-    this.#decoder = new FrameDecoder({ pool: parts.pool }, (frames) => this.#onFrames(frames));
+    this.#decoder = new FrameDecoder({ pool: parts.pool }, (frames) => this.#deliver(frames));
     this.#stream.on("data", (piece: Buffer) => this.#received(() => this.#decoder.push(piece)));
     this.#stream.on("end", () => this.#peerEnded());
     this.#stream.on("error", () => {}); // "close" follows and asks the end for the reason.
@@ -214,6 +214,15 @@ export class StreamConnection implements Connection {
     if (this.#isFinished) return;
     this.#isFinished = true;
     this.#end.finish(this.#failure);
+  }
+
+  /** An error of the receiver is a bug of ours, and must not pass for malformed data of the peer. */
+  #deliver(frames: readonly ReceivedFrame[]): void {
+    try {
+      this.#onFrames(frames);
+    } catch (error) {
+      throw new AssertionError(`onFrames of the connection to ${this.peer} threw`, { cause: error });
+    }
   }
 
   /** Runs the decoder; malformed bytes end the connection with what was wrong with them. */

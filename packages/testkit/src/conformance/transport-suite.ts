@@ -103,12 +103,13 @@ class Pair {
     return new Pair(pool, under, listener, new End(connection, pool), await accepted.promise);
   }
 
+  /** Closes both ends; throws when a payload leaked or an end heard of its close more or less than once. */
   async close(): Promise<void> {
     await this.client.connection.close();
     await this.listener.close();
-    expect(this.pool.out.size, "payloads that nobody released").toBe(0);
-    expect(this.client.closedWith, "the client's onClosed calls").toHaveLength(1);
-    expect(this.server.closedWith, "the server's onClosed calls").toHaveLength(1);
+    if (this.pool.out.size > 0) throw new Error(`${this.pool.out.size} payloads were never released`);
+    const heard = [this.client, this.server].map(({ closedWith }) => closedWith.length);
+    if (heard.join() !== "1,1") throw new Error(`client and server heard ${heard.join(" and ")} times that the connection closed`);
   }
 }
 
@@ -256,6 +257,28 @@ function backPressureTests(open: Open): void {
     server.connection.resume();
     const frames = await server.receive(2);
     expect(frames[1]?.head.toString()).toBe("second");
+  });
+
+  test("a receiver that pauses in every batch and resumes later gets all, one batch at a time", async () => {
+    const { client, server } = await open();
+    let isHeld = false;
+    let broken = 0;
+    server.onBatch = () => {
+      if (isHeld) broken++;
+      isHeld = true;
+      server.connection.pause();
+      setImmediate(() => {
+        isHeld = false;
+        server.connection.resume();
+      });
+    };
+    for (let turn = 0; turn < 50; turn++) {
+      for (let at = 0; at < 20; at++) client.connection.send(frame(`${turn * 20 + at}`, pattern(at * 1000, at)));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    const frames = await server.receive(1000);
+    expect(frames.every(({ head }, at) => head.toString() === `${at}`)).toBe(true);
+    expect(broken).toBe(0);
   });
 
   test("the queue refuses with AGAIN past its maximum", async () => {
