@@ -41,7 +41,19 @@ const idleWords: ReadonlySet<string> = new Set([
   "default_permissions", "nonempty", "auto_unmount", "big_writes", "rw",
 ]); // prettier-ignore
 
-const idlePrefixes = ["x-", "X-", "comment=", "fsname=", "subtype=", "max_read=", "blksize=", "context=", "fscontext=", "defcontext=", "rootcontext="];
+const idlePrefixes = [
+  "x-",
+  "X-",
+  "comment=",
+  "fsname=",
+  "subtype=",
+  "max_read=",
+  "blksize=",
+  "context=",
+  "fscontext=",
+  "defcontext=",
+  "rootcontext=",
+];
 
 interface Draft {
   isRemount: boolean;
@@ -153,7 +165,8 @@ export function parseHelperArguments(args: readonly string[]): HelperRequest {
     uid: null, gid: null, log: null, logLevel: "info", kernelFlags: [],
   }; // prettier-ignore
   for (const option of options) {
-    if (!applyOption(draft, option) && !isSloppy) throw new UsageError(`unknown mount option "${option}"; docs/operating/cli.md lists those that there are`);
+    if (!applyOption(draft, option) && !isSloppy)
+      throw new UsageError(`unknown mount option "${option}"; docs/operating/cli.md lists those that there are`);
   }
   return { ...draft, server: parseAddress(source), mountpoint, isFake };
 }

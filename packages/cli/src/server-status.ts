@@ -40,7 +40,15 @@ export function driveWord(state: DriveState): string {
 
 export function printDrives(drives: readonly Drive[], ui: Ui): void {
   const right = (title: string) => ({ title, align: "right" as const });
-  const columns = [{ title: "drive" }, { title: "state" }, right("used"), right("capacity"), right("errors"), { title: "path" }, { title: "" }];
+  const columns = [
+    { title: "drive" },
+    { title: "state" },
+    right("used"),
+    right("capacity"),
+    right("errors"),
+    { title: "path" },
+    { title: "" },
+  ];
   ui.table(
     columns,
     drives.map((drive) => [
@@ -85,7 +93,11 @@ function printSpace(details: NodeDetails, ui: Ui): void {
       row("live", space.liveBytes, "stored data that files point at"),
       row("pending delete", space.deadBytes, "stored data that no file points at any more"),
       row("parity", space.parityBytes, "parity, checksums, tables and padding of fragments"),
-      row("journal", space.journalBytes, `log on all its drives; ${formatBytes(space.journalLiveBytes)} of file data wait in it to be packed`),
+      row(
+        "journal",
+        space.journalBytes,
+        `log on all its drives; ${formatBytes(space.journalLiveBytes)} of file data wait in it to be packed`,
+      ),
       row("other", space.otherBytes, "state, preallocated space, and files that are not of cfs"),
       row("reserve", space.reserveBytes, "kept free for deletes, compaction and rebuild"),
       row("free", space.freeBytes, "for new data and its parity"),

@@ -26,7 +26,8 @@ export async function runDriveList({ server }: ServerFlags, ui: Ui): Promise<boo
 }
 
 function driveIn(reply: { readonly drive: Drive | null }, what: string): Drive {
-  if (reply.drive === null) throw new CfsError("CORRUPT", `the server's answer to ${what} names no drive; compare \`cfs version\` on both sides`);
+  if (reply.drive === null)
+    throw new CfsError("CORRUPT", `the server's answer to ${what} names no drive; compare \`cfs version\` on both sides`);
   return reply.drive;
 }
 
@@ -98,11 +99,17 @@ export async function runDriveReplace(name: string, newPath: string, flags: Wait
     const known = new Set(drives.map(({ driveId }) => driveId));
     const old = moves.find(({ driveId, kind }) => kind === "replace" && known.has(driveId));
     const fragments = old?.totalFragments ?? 0;
-    const isDone = flags.wait && old !== undefined ? await follow(admin, { label: `rebuilding onto ${shortId(drive.driveId)}`, driveId: old.driveId }, ui) : true;
+    const isDone =
+      flags.wait && old !== undefined
+        ? await follow(admin, { label: `rebuilding onto ${shortId(drive.driveId)}`, driveId: old.driveId }, ui)
+        : true;
     ui.result({ drive, fragments, isDone: flags.wait && isDone }, () => {
       const where = `drive ${shortId(drive.driveId)} (${drive.path})`;
       if (!flags.wait) ui.print(`${where} takes over; see: cfs admin status`);
-      else if (isDone) ui.print(`${where} has taken over; everything is redundant again${fragments === 0 ? "" : ` (${formatCount(fragments)} fragments)`}`);
+      else if (isDone)
+        ui.print(
+          `${where} has taken over; everything is redundant again${fragments === 0 ? "" : ` (${formatCount(fragments)} fragments)`}`,
+        );
       else ui.print(`${where} has taken over, but not every fragment could be rebuilt; see: cfs admin status`);
     });
     return isDone;

@@ -33,9 +33,16 @@ export async function runScrub({ server, drive, rate }: ScrubFlags, ui: Ui): Pro
     } finally {
       progress?.end();
     }
-    const { bytesChecked, fragmentsChecked, fragmentsBad, fragmentsRepaired } = last ?? { bytesChecked: 0, fragmentsChecked: 0, fragmentsBad: 0, fragmentsRepaired: 0 };
+    const { bytesChecked, fragmentsChecked, fragmentsBad, fragmentsRepaired } = last ?? {
+      bytesChecked: 0,
+      fragmentsChecked: 0,
+      fragmentsBad: 0,
+      fragmentsRepaired: 0,
+    };
     ui.result({ bytesChecked, fragmentsChecked, fragmentsBad, fragmentsRepaired, findings }, () => {
-      ui.print(`${formatCount(fragmentsChecked)} fragments (${formatBytes(bytesChecked)}) read: ${fragmentsBad === 0 ? "all are right" : `${formatCount(fragmentsBad)} wrong, ${formatCount(fragmentsRepaired)} repaired`}`);
+      ui.print(
+        `${formatCount(fragmentsChecked)} fragments (${formatBytes(bytesChecked)}) read: ${fragmentsBad === 0 ? "all are right" : `${formatCount(fragmentsBad)} wrong, ${formatCount(fragmentsRepaired)} repaired`}`,
+      );
     });
     return fragmentsBad === fragmentsRepaired;
   });

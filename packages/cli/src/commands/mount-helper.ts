@@ -14,8 +14,17 @@ import { newCommand } from "./command.ts";
 import { mountOptions } from "./mount.ts";
 
 function remount(request: HelperRequest): void {
-  const flags = ["remount", request.readOnly ? "ro" : "rw", request.dev ? "dev" : "nodev", request.suid ? "suid" : "nosuid", ...request.kernelFlags];
-  const { status, stderr, error } = spawnSync("mount", ["-i", "-o", flags.join(","), request.mountpoint], { encoding: "utf8", timeout: 10_000 });
+  const flags = [
+    "remount",
+    request.readOnly ? "ro" : "rw",
+    request.dev ? "dev" : "nodev",
+    request.suid ? "suid" : "nosuid",
+    ...request.kernelFlags,
+  ];
+  const { status, stderr, error } = spawnSync("mount", ["-i", "-o", flags.join(","), request.mountpoint], {
+    encoding: "utf8",
+    timeout: 10_000,
+  });
   if (status === 0) return;
   const why = stderr === "" || stderr === null ? (error?.message ?? `exit code ${status ?? "none"}`) : stderr.trim().replaceAll("\n", " ");
   throw new CfsError("NOT_PERMITTED", `${request.mountpoint} cannot be remounted with ${flags.join(",")}: ${why}`);

@@ -9,7 +9,7 @@ import type { Ui } from "../output.ts";
 import { type Address, countBetween, flag, formatAddress } from "../parse.ts";
 import { newCommand } from "./command.ts";
 import { parseLogLevel } from "./server.ts";
-import { type Ended } from "../program.ts";
+import type { Ended } from "../program.ts";
 import { exitCodes } from "../exit.ts";
 
 /** uid_t without the one that means "unchanged". */

@@ -20,11 +20,6 @@ export function parseLogLevel(text: string): LogLevel {
   return level;
 }
 
-function parseSwitch(text: string): boolean {
-  if (text === "true" || text === "false") return text === "true";
-  throw new UsageError(`"${text}" is neither true nor false`);
-}
-
 function parseDirectory(text: string): string {
   if (text === "") throw new UsageError("a drive is named by its directory, not by an empty text");
   return resolve(text);
@@ -35,7 +30,6 @@ const configSchema = {
   listen: single(parseAddress),
   http: single(parseAddress),
   log: single(parseLogLevel),
-  degraded: single(parseSwitch),
 } satisfies ConfigSchema;
 
 export interface ServerStartFlags {
@@ -43,7 +37,6 @@ export interface ServerStartFlags {
   readonly listen?: Address;
   readonly http?: Address;
   readonly log?: LogLevel;
-  readonly degraded?: true;
   readonly config?: string;
 }
 
@@ -61,7 +54,6 @@ export function serverOptions(flags: ServerStartFlags): ServerOptions {
     listen: flags.listen ?? file.listen ?? listenDefault,
     http: flags.http ?? file.http ?? null,
     logLevel: flags.log ?? file.log ?? "info",
-    degraded: flags.degraded ?? file.degraded ?? false,
   };
 }
 
@@ -92,7 +84,9 @@ export async function runServerStart(options: ServerOptions, ui: Ui): Promise<vo
   const address = formatAddress(server.address);
   const http = options.http === null ? null : formatAddress(options.http);
   ui.result({ address, http, pid: process.pid, data: options.data }, () => {
-    ui.print(`cfs serves on ${address} with ${options.data.length} drive${options.data.length === 1 ? "" : "s"}${http === null ? "" : `; metrics on http://${http}/metrics`}`);
+    ui.print(
+      `cfs serves on ${address} with ${options.data.length} drive${options.data.length === 1 ? "" : "s"}${http === null ? "" : `; metrics on http://${http}/metrics`}`,
+    );
   });
   await untilEnded(server, ui.signal);
 }
@@ -110,9 +104,8 @@ function startCommand(ui: Ui): Command {
     .option("--data <dir>", "the directory of one drive; repeat it for each", repeatedFlag(parseDirectory))
     .option("--listen <address>", `where clients connect, HOST:PORT (default: ${formatAddress(listenDefault)})`, flag(parseAddress))
     .option("--http <address>", "where /metrics and /healthz are served (default: nowhere)", flag(parseAddress))
-    .option("--config <file>", "YAML with the long flags as keys: data, listen, http, log, degraded")
+    .option("--config <file>", "YAML with the long flags as keys: data, listen, http, log")
     .option("--log <level>", `how much is logged: ${logLevels.join(", ")} (default: info)`, flag(parseLogLevel))
-    .option("--degraded", "start although drives of the file system are missing")
     .action(async (flags: ServerStartFlags) => runServerStart(serverOptions(flags), ui));
 }
 

@@ -5,7 +5,7 @@
 import { listCfsMounts, type MountStatus, queryMount } from "@cfs/client";
 import { CfsError } from "@cfs/core";
 import type { StatusReply } from "@cfs/rpc";
-import { type Command } from "commander";
+import type { Command } from "commander";
 import { defaultServer, serverOption, withAdmin } from "../admin-client.ts";
 import { describeFailure, exitCodes, type Failure } from "../exit.ts";
 import { formatBytes, formatCount, formatDuration } from "../format.ts";
@@ -71,13 +71,17 @@ function printMount({ mountpoint, server, status }: MountReport, ui: Ui): void {
     ui.print(`mount ${mountpoint}  ${ui.paint("red", "no answer")}  of ${server}; if its process died: cfs umount --lazy ${mountpoint}`);
     return;
   }
-  const word = status.state === "connected" ? ui.paint("green", status.state) : ui.paint(status.state === "lost" ? "red" : "yellow", status.state);
+  const word =
+    status.state === "connected" ? ui.paint("green", status.state) : ui.paint(status.state === "lost" ? "red" : "yellow", status.state);
   const parts = [`of ${server}`, status.readOnly ? "read only" : "read and write", `${status.cacheMode} cache`];
-  if (status.undurableCommands > 0) parts.push(`${formatCount(status.undurableCommands)} changes (${formatBytes(status.undurableBytes)}) not on the server yet`);
+  if (status.undurableCommands > 0)
+    parts.push(`${formatCount(status.undurableCommands)} changes (${formatBytes(status.undurableBytes)}) not on the server yet`);
   parts.push(`${formatBytes(status.residentBytes)} memory`, `process ${status.pid}`);
   ui.print(`mount ${mountpoint}  ${word}  ${parts.join(", ")}`);
   if (status.state === "waiting") {
-    ui.print(`  ${ui.paint("yellow", "!")} the server has been away for ${formatDuration(status.waitingSeconds)}: ${status.reason}; operations wait and go on when it returns`);
+    ui.print(
+      `  ${ui.paint("yellow", "!")} the server has been away for ${formatDuration(status.waitingSeconds)}: ${status.reason}; operations wait and go on when it returns`,
+    );
   } else if (status.reason !== "") ui.print(`  ${ui.paint("red", "!")} ${status.reason}`);
 }
 
