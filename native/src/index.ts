@@ -36,5 +36,3 @@ export {
 } from "./pack.ts";
 export type { ChunkCodec, CodecPreference, NativeFragmentHeader, PackedChunk, PackedSegment, PackOptions, Piece, RebuildRequest } from "./pack.ts";
 
-export { openRing, ringCompletionWords, ringFlagDirect, ringHeaderWords, ringOperation, ringViewsMax, ringViewWords } from "./ring.ts";
-export type { Ring, RingEngine, RingOptions } from "./ring.ts";
