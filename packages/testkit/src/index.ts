@@ -1,14 +1,11 @@
-/** @cfs/testkit */
-export {};
-
+/** Conformance suites, models and servers in memory for tests of every package. Never a runtime dependency. */
 export { ioSuite } from "./conformance/io-suite.ts";
 export type { IoFixture } from "./conformance/io-suite.ts";
-export { transportSuite } from "./conformance/transport-suite.ts";
-export type { TransportSuiteOptions, TransportUnderTest } from "./conformance/transport-suite.ts";
-/** Conformance suites, models and simulators for tests of every package. */
 export { kvSuite } from "./conformance/kv-suite.ts";
 export type { KvSuiteFactory } from "./conformance/kv-suite.ts";
-/** Test equipment: servers in memory, models, conformance suites. Never a runtime dependency. */
+export { transportSuite } from "./conformance/transport-suite.ts";
+export type { TransportSuiteOptions, TransportUnderTest } from "./conformance/transport-suite.ts";
+export { ManualClock } from "./manual-clock.ts";
 export { MemoryRemote } from "./memory-remote.ts";
 export { MemoryServer } from "./memory-server.ts";
 export type { MemoryServerOptions } from "./memory-server.ts";

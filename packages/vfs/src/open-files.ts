@@ -92,7 +92,7 @@ export class OpenFiles {
       this.#tree.mustHaveAccess(inode, caller, mayRead);
       const opened = this.directories.open((handle) => ({ handle, ino, caller, errorsSeen: this.errors.sample(ino), held: null, ahead: null }));
       this.#references.addOpen(ino);
-      return { handle: opened.handle, keepCache: true, direct: false };
+      return { handle: opened.handle, keepCache: !this.#content.isAtimeDue(inode), direct: false };
     });
   }
 
