@@ -131,6 +131,12 @@ export class InodeCache {
     }
   }
 
+  changedAfter(seq: number): InodeNumber[] {
+    const changed: InodeNumber[] = [];
+    for (const entry of this.#entries.values()) if (entry.seq > seq) changed.push(entry.ino);
+    return changed;
+  }
+
   drop(ino: InodeNumber): void {
     const entry = this.#entries.get(ino);
     if (entry !== undefined) this.#evict(entry);
