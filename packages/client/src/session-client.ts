@@ -56,6 +56,12 @@ export type SessionState =
   | { readonly kind: "lost"; readonly reason: string }
   | { readonly kind: "closed" };
 
+/** How long a command waits for company, milliseconds; and how much company is enough. */
+const lazyMs = 3;
+const lazyBytesMax = 256 << 10;
+const lazyFramesMax = 128;
+/** How long after somebody waited for durability writes go out at once, milliseconds. */
+const hurryMs = 5;
 /** More than this is not given to the connection at once. */
 const connectionBytesMax = 8 << 20;
 
@@ -78,6 +84,9 @@ export class SessionClient implements Remote {
   /** Frames that wait for the connection to take them, in order. */
   #outgoing: Frame[] = [];
   #isDraining = false;
+  #lazyBytes = 0;
+  #cancelLazy: (() => void) | null = null;
+  #hurriedUntilMs = 0;
   readonly #waiting = new Map<number, Waiting>();
   #nextRequest = 1;
   #durableSeq = 0;
@@ -213,20 +222,39 @@ export class SessionClient implements Remote {
     this.#pump();
   }
 
-  /** Queues a frame behind those that wait; what is sent before the welcome goes out with it. */
+  /** Queues a frame and everything before it to go out now; what is sent before the welcome goes out with it. */
   #send(frame: Frame): void {
     if (!this.#isWelcome) return;
     this.#outgoing.push(frame);
-    if (this.#outgoing.length === 1) this.#pump();
+    this.#pump();
+  }
+
+  /** A command may wait for company: one message, one turn of the server and one journal write then serve many. */
+  #sendLazily(frame: Frame, payloadBytes: number): void {
+    if (!this.#isWelcome) return;
+    this.#outgoing.push(frame);
+    this.#lazyBytes += payloadBytes + frame.head.length;
+    // Where somebody just waited for durability, the next write is likely to be waited for too.
+    const isUrgent = payloadBytes > 0 && this.#parts.clock.monotonicMs() < this.#hurriedUntilMs;
+    if (isUrgent || this.#lazyBytes >= lazyBytesMax || this.#outgoing.length >= lazyFramesMax) this.#pump();
+    else this.#cancelLazy ??= this.#parts.clock.after(lazyMs, () => this.#pump());
+  }
+
+  hurry(): void {
+    this.#hurriedUntilMs = this.#parts.clock.monotonicMs() + hurryMs;
+    this.#pump();
   }
 
   /** Gives frames to the connection as long as it keeps up, so that little is in flight twice when it breaks. */
   #pump(): void {
     const connection = this.#connection;
-    if (!connection || this.#isDraining) return;
+    this.#cancelLazy?.();
+    this.#cancelLazy = null;
+    if (!connection || !this.#isWelcome || this.#isDraining) return;
     let sent = 0;
     while (sent < this.#outgoing.length && connection.queuedBytes < connectionBytesMax) connection.send(this.#outgoing[sent++] as Frame);
     this.#outgoing.splice(0, sent);
+    this.#lazyBytes = 0;
     if (this.#outgoing.length === 0) return;
     this.#isDraining = true;
     connection.drained().then(
@@ -237,7 +265,7 @@ export class SessionClient implements Remote {
 
   #drained(): void {
     this.#isDraining = false;
-    if (this.#isWelcome) this.#pump();
+    this.#pump();
   }
 
   #disconnected(connection: Connection, reason: CfsError): void {
@@ -285,7 +313,9 @@ export class SessionClient implements Remote {
     }
     const frame: Frame = { head: encodeClientMessage({ type: "command", seq, command }), payload };
     this.#submitted.push({ seq, frame, release });
-    this.#send(frame);
+    let payloadBytes = 0;
+    for (const part of payload) payloadBytes += part.length;
+    this.#sendLazily(frame, payloadBytes);
   }
 
   #ask(request: Request, wait?: VfsWait): Promise<{ body: Uint8Array; payload: Uint8Array }> {
@@ -326,7 +356,7 @@ export class SessionClient implements Remote {
     this.#waiting.delete(message.id);
     if (message.errno === 0) {
       // The head is borrowed for this callback, and what is decoded of it may be kept.
-      waiting.resolve({ body: message.body.slice(), payload });
+      waiting.resolve({ body: Uint8Array.from(message.body), payload });
       return;
     }
     if (payload.length > 0) this.#parts.give(payload);

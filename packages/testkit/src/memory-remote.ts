@@ -63,6 +63,9 @@ export class MemoryRemote implements Remote {
     this.#wake();
   }
 
+  /** Everything goes out at once here. */
+  hurry(): void {}
+
   submit(seq: number, command: ClientCommand, payload: readonly Uint8Array[], release: (() => void) | null): void {
     assert(seq === this.#lastSeq + 1, "commands are numbered without a gap");
     assert(!this.#isClosed, "a closed session takes no commands");

@@ -41,6 +41,8 @@ export interface Remote {
   listener: RemoteListener | null;
   /** Takes a command with the next sequence number (1, 2, 3 …) and, for a write, its bytes: the views are given, `release` hands them back when no longer needed. */
   submit(seq: number, command: ClientCommand, payload: readonly Uint8Array[], release: (() => void) | null): void;
+  /** Somebody waits for durability: what was submitted goes out now. Without it a small command may wait a few milliseconds for company. */
+  hurry(): void;
   /** Inode counts [begin, end) for new files, one grant at a time; waits for the server when it has none left. Asks for the next one early. */
   takeGrant(): Promise<{ readonly begin: number; readonly end: number }>;
 

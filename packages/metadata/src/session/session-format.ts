@@ -249,7 +249,7 @@ export function encodeXattrReply(value: Uint8Array | null): Uint8Array {
 }
 
 export function decodeXattrReply(body: Uint8Array): Uint8Array | null {
-  return body.length === 0 ? null : body.slice(1);
+  return body.length === 0 ? null : Uint8Array.from(body.subarray(1));
 }
 
 /** Numbers in a fixed order: seek [offset], grant [begin, end], statistics in the order of FileSystemStatistics. */
