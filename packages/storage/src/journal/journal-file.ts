@@ -45,6 +45,8 @@ export class LogFile {
   lastIndex = 0;
   /** Behind the last record's frame. */
   endBytes: number = blockBytes;
+  /** Behind the last frame that was sent to the copies: a new copy must be given everything before it. */
+  sentBytes: number = blockBytes;
   payloadBytes = 0;
   /** Reads that are under way; the file may not be retired before they end. */
   readerCount = 0;

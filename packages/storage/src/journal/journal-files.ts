@@ -147,6 +147,7 @@ export class JournalFiles {
 
   async #ensure(file: LogFile): Promise<void> {
     while (file.copies.length < this.#wantedCopies && !this.#isClosing) {
+      if (file.copies.length === 0 && file.sentBytes > blockBytes) break;
       const states = this.#choose(file);
       if (states.length === 0 && file.copies.length >= Math.max(1, this.requiredCopies)) break;
       if (states.length === 0) {
@@ -157,7 +158,7 @@ export class JournalFiles {
     }
     const isNamed = file.header.members.length === file.copies.length && file.driveIds.every((id) => file.header.members.includes(id));
     if (!isNamed && file.copies.length > 0 && !this.#isClosing) await this.#rewriteHeaders(file);
-    if (file.copies.length === 0 && !this.#isClosing) throw new CfsError("IO", `no healthy drive is left for journal file ${file.fileId}`);
+    if (file.copies.length === 0 && !this.#isClosing) throw new CfsError("IO", `no copy of journal file ${file.fileId} is left on a healthy drive`);
   }
 
   /** Healthy drives with space for the copies that are missing; which ones goes round with the file id, so that all drives share the load. */
@@ -196,12 +197,13 @@ export class JournalFiles {
     try {
       const made = await this.drives.create(state, file.fileId, header);
       copy = { state, file: made.file, path: made.path };
-      if (file.endBytes > blockBytes) await this.#fillCopy(file, copy);
+      if (file.sentBytes > blockBytes) await this.#fillCopy(file, copy);
       if (!state.isHealthy) throw new CfsError("IO", `${state.drive.path} was dropped meanwhile`);
       file.copies.push(copy);
       return true;
     } catch (reason) {
-      this.#couldNotAdd(state, CfsError.from(reason));
+      const isSourceLost = copy !== null && file.copies.length === 0 && file.sentBytes > blockBytes;
+      if (!isSourceLost) this.#couldNotAdd(state, CfsError.from(reason));
       if (copy !== null) this.#abandon(copy);
       return false;
     }
@@ -224,29 +226,38 @@ export class JournalFiles {
     );
   }
 
-  /** Copies every frame that was given out from the first copy that can be read. Records are verified when they are read. */
+  /** Copies every frame that was sent from the first copy that can be read. Records are verified when they are read. */
   async #fillCopy(file: LogFile, target: FileCopy): Promise<void> {
     const { io } = this.#parts;
     await withPages(io, copyWindowBytes, async (pages) => {
-      for (let at = blockBytes; at < file.endBytes; at += pages.length) {
-        const window = pages.subarray(0, Math.min(pages.length, file.endBytes - at));
+      for (let at = blockBytes; at < file.sentBytes; at += pages.length) {
+        const window = pages.subarray(0, Math.min(pages.length, file.sentBytes - at));
         await this.#readAny(file, window, at);
         await io.write(target.file, [window], at);
       }
     });
   }
 
+  /** Blocks that no copy can give become zeros: reads of the records there find them wrong, the others go on. */
   async #readAny(file: LogFile, window: Uint8Array, offsetBytes: number): Promise<void> {
-    let last: unknown = new CfsError("IO", `journal file ${file.fileId} has no copy`);
-    for (const copy of [...file.copies]) {
-      try {
-        await readFully(this.#parts.io, copy.file, window, offsetBytes);
-        return;
-      } catch (reason) {
-        last = reason;
-      }
+    const sources = [...file.copies];
+    for (const copy of sources) if (await this.#tryRead(copy, window, offsetBytes)) return;
+    if (file.copies.length === 0) throw new CfsError("IO", `no copy of journal file ${file.fileId} is left to read`);
+    for (let at = 0; at < window.length; at += blockBytes) {
+      const block = window.subarray(at, at + blockBytes);
+      let isRead = false;
+      for (const copy of sources) isRead ||= await this.#tryRead(copy, block, offsetBytes + at);
+      if (isRead) continue;
+      block.fill(0);
+      this.#parts.log.error("a block of the journal cannot be read from any copy", { fileId: file.fileId, offsetBytes: offsetBytes + at });
     }
-    throw last;
+  }
+
+  #tryRead(copy: FileCopy, target: Uint8Array, offsetBytes: number): Promise<boolean> {
+    return readFully(this.#parts.io, copy.file, target, offsetBytes).then(
+      () => true,
+      () => false,
+    );
   }
 
   /** Names the members that there are in every copy's header. */

@@ -71,6 +71,7 @@ export async function startJournal(
     file.firstIndex = firsts[position] ?? 0;
     file.lastIndex = settings.appliedIndex;
     file.endBytes = file.header.sizeBytes;
+    file.sentBytes = file.endBytes;
   });
   const recovered = await scanAll(parts, all, begin, settings);
   for (const chain of recovered.chains) await settleChain(parts, files, chain, counts);
@@ -196,6 +197,7 @@ async function settleChain(parts: JournalParts, files: JournalFiles, chain: File
   file.firstIndex = indexes[0] as number;
   file.lastIndex = indexes.at(-1) as number;
   file.endBytes = roundUp((offsets.at(-1) as number) + (spans.at(-1) as number), blockBytes);
+  file.sentBytes = file.endBytes;
   file.payloadBytes = chain.payloadBytes;
   const copies = [...file.copies];
   const whole = copies.find((_, position) => chain.missing[position]?.length === 0) ?? null;
