@@ -279,7 +279,8 @@ fn open(env: &Env, watch: &Rc<Watch>, fd: c_int) -> Result<()> {
         }
         uv_unref(handle);
         let mut hook = ptr::null_mut();
-        let status = sys::napi_add_async_cleanup_hook(env.raw(), Some(on_environment_end), Rc::as_ptr(watch).cast_mut().cast(), &raw mut hook);
+        let status =
+            sys::napi_add_async_cleanup_hook(env.raw(), Some(on_environment_end), Rc::as_ptr(watch).cast_mut().cast(), &raw mut hook);
         check(status, "napi_add_async_cleanup_hook")?;
         watch.hook.set(hook);
     }

@@ -1,7 +1,52 @@
 /** Metadata: the ordered key-value interface, the namespace state machine, the shard driver. */
+export { MemoryKv, scanLimitMax } from "./kv/memory-kv.ts";
 export type { KvEntry, KvKey, KvRange, KvWrite, OrderedKv } from "./kv/ordered-kv.ts";
+export { accessAclName, defaultAclName } from "./namespace/acl.ts";
+export { advanceSession, applyCommand } from "./namespace/apply.ts";
+export { decodeCommand, encodeCommand, readCommand, writeCommand } from "./namespace/command-format.ts";
 export type * from "./namespace/commands.ts";
+export { readSource, writeSource } from "./namespace/content-format.ts";
+export { fragmentHeaderBytes } from "./namespace/content/segments.ts";
+export { firstNameCookie, hashAfterCookie, nameCookie, nameHash, nameHashMax } from "./namespace/cookie.ts";
+export { appliedKey } from "./namespace/keys.ts";
+export { KvState, kvStateDefaults } from "./namespace/kv-state.ts";
+export type { KvStateOptions } from "./namespace/kv-state.ts";
+export { isName, nameBytesMax, nameError, targetBytesMax } from "./namespace/names.ts";
+export { isInGroup, isOwnerOrRoot, isStickyRefusal, mayAccess, mayExecute, mayRead, mayWrite } from "./namespace/permission.ts";
+export { locate, seek, seekData, seekHole } from "./namespace/queries.ts";
+export type { Piece } from "./namespace/queries.ts";
+export { decodeInode, encodeInode, readClientId, readInode, readInodeNumber, readKind, writeInode, writeKind } from "./namespace/record-format.ts";
 export type * from "./namespace/records.ts";
 export { fileKinds, inlineBytesMax, regionBytes } from "./namespace/records.ts";
+export { listCandidates, listDirectory, listJournalFiles, listLimitMax, listOrphans, listRegions, listSegments, listSessions, listZombies } from "./namespace/state-scans.ts";
+export type { ListedRegion } from "./namespace/state-scans.ts";
 export { NotCached } from "./namespace/state.ts";
 export type { ApplyContext, ContentState, Missing, Outcome, State } from "./namespace/state.ts";
+export { grantCountMax } from "./namespace/system.ts";
+export { fileSizeMax } from "./namespace/truncate.ts";
+export { fitsInline, needsSpill } from "./namespace/write.ts";
+export { xattrListBytesMax, xattrNameBytesMax, xattrValueBytesMax } from "./namespace/xattr.ts";
+export { decodeEntry, encodeEntry } from "./shard/entry-format.ts";
+export type { Entry } from "./shard/entry-format.ts";
+export type { LogPlace, LogRecord, Proposal, Proposed, ShardDriver, ShardLog, ShardStore } from "./shard/shard-driver.ts";
+export { SingleReplica, singleReplicaDefaults } from "./shard/single-replica.ts";
+export type { SingleReplicaOptions, SingleReplicaParts } from "./shard/single-replica.ts";
+export {
+  decodeClientMessage,
+  decodeDirectoryReply,
+  decodeDirentReply,
+  decodeInodeReply,
+  decodeNumbersReply,
+  decodeServerMessage,
+  decodeXattrReply,
+  encodeClientMessage,
+  encodeDirectoryReply,
+  encodeDirentReply,
+  encodeInodeReply,
+  encodeNumbersReply,
+  encodeServerMessage,
+  encodeXattrReply,
+  pageEntriesMax,
+  sessionVersion,
+} from "./session/session-format.ts";
+export type { ClientMessage, ListedInode, Request, ServerMessage } from "./session/session-format.ts";

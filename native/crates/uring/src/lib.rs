@@ -21,4 +21,4 @@ mod signal;
 pub use arena::{Arena, REGION_BYTES};
 pub use driver::{Driver, Options};
 pub use engine::{Choice, Engine};
-pub use flight::{Flight, ForeignView, Operation, HEADER_WORDS, VIEW_WORDS};
+pub use flight::{Flight, ForeignView, HEADER_WORDS, Operation, VIEW_WORDS};

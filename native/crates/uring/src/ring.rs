@@ -107,7 +107,8 @@ impl Ring {
 }
 
 fn set_up(slots: u32) -> io::Result<(IoUring, &'static str)> {
-    let deferred = IoUring::builder().setup_submit_all().setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag().dontfork().build(slots);
+    let deferred =
+        IoUring::builder().setup_submit_all().setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag().dontfork().build(slots);
     match deferred {
         Ok(ring) => return Ok((ring, "deferred task work")),
         Err(error) if error.raw_os_error() != Some(libc::EINVAL) => return Err(error),

@@ -11,7 +11,8 @@ use cfs_uring::{Choice, Driver, ForeignView, HEADER_WORDS, Operation, Options, R
 const WAKE_UP_MS_MAX: i32 = 20_000;
 
 fn driver(engine: Choice) -> Driver {
-    Driver::open(Options { engine, slots: 64, pool_bytes: 2 * REGION_BYTES, submission_words: 4096, thread_count: 3 }).expect("driver opens")
+    Driver::open(Options { engine, slots: 64, pool_bytes: 2 * REGION_BYTES, submission_words: 4096, thread_count: 3 })
+        .expect("driver opens")
 }
 
 struct Scratch(PathBuf);
@@ -23,7 +24,14 @@ impl Scratch {
     }
 
     fn open(&self, flags: i32) -> File {
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).custom_flags(flags).open(&self.0).expect("scratch file opens")
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .custom_flags(flags)
+            .open(&self.0)
+            .expect("scratch file opens")
     }
 }
 
@@ -107,16 +115,20 @@ fn direct_writes_and_reads_of_one_and_many_views() {
         for block in 0..4 {
             fill(&driver, block * 4096, 4096, block as u8 + 1);
         }
-        let write = |slot, offset, length, views| Request { slot, operation: Operation::Write, file: &file, offset, length, direct: true, views };
-        submit(&mut driver, &[write(3, 0, 4096, &[(0, 4096)]), write(9, 4096, 12_288, &[(8192, 4096), (4096, 4096), (12_288, 4096)])], &[]).expect("submit");
+        let write =
+            |slot, offset, length, views| Request { slot, operation: Operation::Write, file: &file, offset, length, direct: true, views };
+        submit(&mut driver, &[write(3, 0, 4096, &[(0, 4096)]), write(9, 4096, 12_288, &[(8192, 4096), (4096, 4096), (12_288, 4096)])], &[])
+            .expect("submit");
         assert_eq!(settle(&mut driver), [(3, 4096), (9, 12_288)]);
 
         let last = 2 * REGION_BYTES as i64 - 8192;
-        let read = |slot, offset, length, views| Request { slot, operation: Operation::Read, file: &file, offset, length, direct: true, views };
+        let read =
+            |slot, offset, length, views| Request { slot, operation: Operation::Read, file: &file, offset, length, direct: true, views };
         let across = (REGION_BYTES - 4096) as i64;
         submit(&mut driver, &[read(1, 0, 8192, &[(last, 8192)]), read(2, 8192, 8192, &[(across, 8192)])], &[]).expect("submit");
         assert_eq!(settle(&mut driver), [(1, 8192), (2, 8192)]);
-        let firsts: Vec<u8> = [last as usize, last as usize + 4096, across as usize, across as usize + 4096].iter().map(|&at| peek(&driver, at)).collect();
+        let firsts: Vec<u8> =
+            [last as usize, last as usize + 4096, across as usize, across as usize + 4096].iter().map(|&at| peek(&driver, at)).collect();
         assert_eq!(firsts, [1, 3, 2, 4]);
     });
 }
@@ -127,7 +139,15 @@ fn reads_at_the_end_are_short_and_past_it_empty() {
         std::fs::write(&scratch.0, vec![7_u8; 5000]).expect("prepare");
         let direct = scratch.open(libc::O_DIRECT);
         let buffered = scratch.open(0);
-        let read = |slot, file, offset, direct| Request { slot, operation: Operation::Read, file, offset, length: 8192, direct, views: &[(0, 8192)] };
+        let read = |slot, file, offset, direct| Request {
+            slot,
+            operation: Operation::Read,
+            file,
+            offset,
+            length: 8192,
+            direct,
+            views: &[(0, 8192)],
+        };
         for (slot, request, expected) in [
             (0, read(0, &direct, 0, true), 5000),
             (1, read(1, &direct, 8192, true), 0),
@@ -146,10 +166,12 @@ fn foreign_memory_sync_allocate_and_punch() {
         let file = scratch.open(0);
         let mut bytes = vec![5_u8; 10_000];
         let foreign = [ForeignView { address: bytes.as_mut_ptr(), length: bytes.len() }];
-        let request = |slot, operation, offset, length, views| Request { slot, operation, file: &file, offset, length, direct: false, views };
+        let request =
+            |slot, operation, offset, length, views| Request { slot, operation, file: &file, offset, length, direct: false, views };
         submit(&mut driver, &[request(0, Operation::Write, 0, 10_000, &[(-1, 10_000)])], &foreign).expect("submit");
         assert_eq!(settle(&mut driver), [(0, 10_000)]);
-        submit(&mut driver, &[request(1, Operation::SyncData, 0, 0, &[]), request(2, Operation::Allocate, 65_536, 65_536, &[])], &[]).expect("submit");
+        submit(&mut driver, &[request(1, Operation::SyncData, 0, 0, &[]), request(2, Operation::Allocate, 65_536, 65_536, &[])], &[])
+            .expect("submit");
         assert_eq!(settle(&mut driver), [(1, 0), (2, 0)]);
         assert_eq!(file.metadata().expect("stat").len(), 131_072);
         submit(&mut driver, &[request(1, Operation::Punch, 4096, 4096, &[])], &[]).expect("submit");
@@ -164,7 +186,8 @@ fn faults_are_errno_and_bad_batches_are_refused() {
     both("faults", |mut driver, scratch| {
         let file = scratch.open(0);
         let read_only = OpenOptions::new().read(true).open(&scratch.0).expect("opens");
-        let write = |slot, file| Request { slot, operation: Operation::Write, file, offset: 0, length: 4096, direct: false, views: &[(0, 4096)] };
+        let write =
+            |slot, file| Request { slot, operation: Operation::Write, file, offset: 0, length: 4096, direct: false, views: &[(0, 4096)] };
         submit(&mut driver, &[write(4, &read_only)], &[]).expect("submit");
         assert_eq!(settle(&mut driver), [(4, i64::from(-libc::EBADF))]);
         let error = submit(&mut driver, &[write(5, &file), write(5, &file)], &[]).expect_err("one slot twice");
@@ -180,7 +203,15 @@ fn dropping_with_work_in_flight_waits_for_it() {
     both("drop", |mut driver, scratch| {
         let file = scratch.open(libc::O_DIRECT | libc::O_DSYNC);
         fill(&driver, 0, 1 << 20, 9);
-        let write = |slot: u32| Request { slot, operation: Operation::Write, file: &file, offset: u64::from(slot) << 20, length: 1 << 20, direct: true, views: &[(0, 1 << 20)] };
+        let write = |slot: u32| Request {
+            slot,
+            operation: Operation::Write,
+            file: &file,
+            offset: u64::from(slot) << 20,
+            length: 1 << 20,
+            direct: true,
+            views: &[(0, 1 << 20)],
+        };
         let requests: Vec<Request> = (0..16).map(write).collect();
         submit(&mut driver, &requests, &[]).expect("submit");
         drop(driver);

@@ -18,7 +18,12 @@ test("random takes and gives keep all rules", () => {
         if (each.kind === "take") {
           const buffer = pool.tryTake(each.sizeBytes);
           if (buffer === null) continue;
-          expect(held.some((other) => buffer.byteOffset < other.byteOffset + other.byteLength && other.byteOffset < buffer.byteOffset + buffer.byteLength)).toBe(false);
+          expect(
+            held.some(
+              (other) =>
+                buffer.byteOffset < other.byteOffset + other.byteLength && other.byteOffset < buffer.byteOffset + buffer.byteLength,
+            ),
+          ).toBe(false);
           held.push(buffer);
         } else if (held.length > 0) {
           pool.give(held.splice(each.index % held.length, 1)[0] as Uint8Array);

@@ -29,7 +29,7 @@ test("everything can be taken, and all of it comes back as one block", () => {
 test("low addresses are used again before fresh memory is", () => {
   const pool = BufferPool.onHeap(4 * bufferBytesMax);
   for (let round = 0; round < 100; round++) {
-    const buffer = pool.take(4096 << round % 11);
+    const buffer = pool.take(4096 << (round % 11));
     expect(buffer.byteOffset).toBeLessThan(bufferBytesMax);
     pool.give(buffer);
   }

@@ -106,7 +106,10 @@ export class BufferPool {
     const buffer = this.tryTake(sizeBytes);
     if (buffer !== null) return buffer;
     const { usedBytes, sizeBytes: totalBytes, waiterCount } = this.statistics;
-    throw new CfsError("NO_MEMORY", `no buffer of ${sizeBytes} bytes is free: ${usedBytes} of ${totalBytes} bytes are taken, ${waiterCount} callers wait`);
+    throw new CfsError(
+      "NO_MEMORY",
+      `no buffer of ${sizeBytes} bytes is free: ${usedBytes} of ${totalBytes} bytes are taken, ${waiterCount} callers wait`,
+    );
   }
 
   /** A buffer filled with zeros. */
@@ -156,7 +159,7 @@ export class BufferPool {
   checkInvariants(): void {
     let usedBytes = 0;
     const freeCounts = new Array<number>(classCount).fill(0);
-    for (let page = 0; page < this.#pageCount; ) {
+    for (let page = 0; page < this.#pageCount;) {
       const state = this.#classOfPage[page] as number;
       assert(state !== interior, "a block begins where the one before it ends");
       const isUsed = (state & usedMark) !== 0;

@@ -25,7 +25,10 @@ function handClock(): { clock: Clock; delays: number[]; run(): void } {
   return { clock: { after, monotonicMs: () => 0, wallTime: () => ({ sec: 0, nsec: 0 }) }, delays, run };
 }
 
-async function faulty(rules: readonly FaultRule[], clock?: Clock): Promise<{ io: FaultyIo; file: IoFile; read: (count: number) => Promise<Uint8Array> }> {
+async function faulty(
+  rules: readonly FaultRule[],
+  clock?: Clock,
+): Promise<{ io: FaultyIo; file: IoFile; read: (count: number) => Promise<Uint8Array> }> {
   const memory = new MemoryIo({ random: seededRandom(1) });
   const io = new FaultyIo(clock === undefined ? { io: memory } : { io: memory, clock });
   const file = await io.open("/journal-1", create);
@@ -40,7 +43,10 @@ async function faulty(rules: readonly FaultRule[], clock?: Clock): Promise<{ io:
 test("the nth matching request fails with the code, before anything happens", async () => {
   const { io, file, read } = await faulty([{ on: "write", path: "/journal-*", nth: 2, fail: "NO_SPACE" }]);
   await io.write(file, [new Uint8Array([1])], 0);
-  await expect(io.write(file, [new Uint8Array([2])], 0)).rejects.toMatchObject({ code: "NO_SPACE", message: expect.stringContaining("/journal-1") as string });
+  await expect(io.write(file, [new Uint8Array([2])], 0)).rejects.toMatchObject({
+    code: "NO_SPACE",
+    message: expect.stringContaining("/journal-1") as string,
+  });
   expect(await read(1)).toEqual(new Uint8Array([1]));
   await io.write(file, [new Uint8Array([3])], 0);
   expect(await read(1)).toEqual(new Uint8Array([3]));

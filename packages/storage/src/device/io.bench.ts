@@ -32,7 +32,7 @@ async function measure(depth: number, step: (lane: number) => Promise<unknown>):
   const begin = performance.now();
   const cpuBegin = process.cpuUsage();
   const lane = async (index: number): Promise<void> => {
-    for (let at = performance.now(); at - begin < measureMs; ) {
+    for (let at = performance.now(); at - begin < measureMs;) {
       await step(index);
       const now = performance.now();
       latencies.push(now - at);
@@ -44,13 +44,20 @@ async function measure(depth: number, step: (lane: number) => Promise<unknown>):
   const elapsedMs = performance.now() - begin;
   latencies.sort((a, b) => a - b);
   const quantile = (q: number): number => (latencies[Math.floor(latencies.length * q)] ?? 0) * 1000;
-  return { perSecond: (latencies.length / elapsedMs) * 1000, p50Us: quantile(0.5), p99Us: quantile(0.99), cpuUs: (user + system) / latencies.length };
+  return {
+    perSecond: (latencies.length / elapsedMs) * 1000,
+    p50Us: quantile(0.5),
+    p99Us: quantile(0.99),
+    cpuUs: (user + system) / latencies.length,
+  };
 }
 
 function print(name: string, figures: Figures, bytesPerRequest = 0): void {
   const rate = bytesPerRequest === 0 ? "" : `  ${((figures.perSecond * bytesPerRequest) / 1e6).toFixed(0)} MB/s`;
   const { perSecond, p50Us, p99Us, cpuUs } = figures;
-  console.log(`${name.padEnd(38)} ${perSecond.toFixed(0).padStart(8)}/s  p50 ${p50Us.toFixed(0)} µs  p99 ${p99Us.toFixed(0)} µs  CPU ${cpuUs.toFixed(1)} µs${rate}`);
+  console.log(
+    `${name.padEnd(38)} ${perSecond.toFixed(0).padStart(8)}/s  p50 ${p50Us.toFixed(0)} µs  p99 ${p99Us.toFixed(0)} µs  CPU ${cpuUs.toFixed(1)} µs${rate}`,
+  );
 }
 
 /** Zero-filled and written through, so that later writes change no metadata. */
@@ -123,7 +130,8 @@ async function run(engine: RingEngine, path: string): Promise<void> {
 const [parent = process.cwd(), ...engines] = process.argv.slice(2);
 const folder = await mkdtemp(join(parent, "cfs-io-bench-"));
 try {
-  for (const engine of engines.length > 0 ? (engines as RingEngine[]) : (["io_uring", "threads"] as const)) await run(engine, join(folder, "data"));
+  for (const engine of engines.length > 0 ? (engines as RingEngine[]) : (["io_uring", "threads"] as const))
+    await run(engine, join(folder, "data"));
 } finally {
   await rm(folder, { recursive: true });
 }

@@ -136,7 +136,8 @@ export class MemoryIo implements Io {
 
   async truncate(file: IoFile, sizeBytes: number): Promise<void> {
     const own = this.#own(file, "truncate", sizeBytes, 0);
-    if (own.options.readOnly) throw new CfsError("INVALID", `truncate ${own.path} to ${sizeBytes} bytes: the file is open for reading only`);
+    if (own.options.readOnly)
+      throw new CfsError("INVALID", `truncate ${own.path} to ${sizeBytes} bytes: the file is open for reading only`);
     await this.#settleLater(own, "truncate", own.content.begin({ kind: "truncate", sizeBytes }));
   }
 
@@ -224,7 +225,10 @@ export class MemoryIo implements Io {
     assert(offsetBytes % blockBytes === 0, "a direct request begins at a block");
     for (const view of views) {
       assert(view.buffer === this.pool.memory, "a view of a direct request lies in the pool");
-      assert(view.byteOffset % blockBytes === 0 && view.byteLength % blockBytes === 0, "a view of a direct request is made of whole blocks");
+      assert(
+        view.byteOffset % blockBytes === 0 && view.byteLength % blockBytes === 0,
+        "a view of a direct request is made of whole blocks",
+      );
     }
   }
 
@@ -262,4 +266,3 @@ export class MemoryIo implements Io {
     });
   }
 }
-

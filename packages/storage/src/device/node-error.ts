@@ -6,5 +6,7 @@ export function fromNodeError(reason: unknown, what: string): CfsError {
   if (reason instanceof CfsError) return reason;
   const errno = reason instanceof Error && "errno" in reason && typeof reason.errno === "number" ? -reason.errno : 0;
   const message = `${what}: ${reason instanceof Error ? reason.message : String(reason)}`;
-  return errno > 0 ? CfsError.fromErrno(errno, message, { cause: reason, details: { errno } }) : new CfsError("IO", message, { cause: reason });
+  return errno > 0
+    ? CfsError.fromErrno(errno, message, { cause: reason, details: { errno } })
+    : new CfsError("IO", message, { cause: reason });
 }

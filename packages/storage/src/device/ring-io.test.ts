@@ -51,17 +51,23 @@ describe.each(["automatic", "threads"] as const)("engine %s", (engine) => {
     const io = await RingIo.open({ engine, poolBytes });
     const path = join(folder, `details-${engine}`);
     const file = await io.open(path, { ...openPlain, create: true });
-    await expect(io.punch(file, 0, 0)).rejects.toMatchObject({ details: { operation: "punch", path, offsetBytes: 0, lengthBytes: 0, errno: 22 } });
+    await expect(io.punch(file, 0, 0)).rejects.toMatchObject({
+      details: { operation: "punch", path, offsetBytes: 0, lengthBytes: 0, errno: 22 },
+    });
     await io.shutDown();
     await expect(io.open(path, openPlain)).rejects.toMatchObject({ code: "BAD_HANDLE" });
   });
 
   test.each(["idle", "exit", "worker"])("a process that ends in the manner of %s with work in flight ends well", (manner) => {
     const program = fileURLToPath(new URL("../../testdata/ring-end.ts", import.meta.url));
-    const child = spawnSync(process.execPath, ["--conditions=cfs-source", program, manner, engine, join(folder, `end-${manner}-${engine}`)], {
-      encoding: "utf8",
-      timeout: 25_000,
-    });
+    const child = spawnSync(
+      process.execPath,
+      ["--conditions=cfs-source", program, manner, engine, join(folder, `end-${manner}-${engine}`)],
+      {
+        encoding: "utf8",
+        timeout: 25_000,
+      },
+    );
     expect(child).toMatchObject({ status: 0, signal: null, stdout: "done\n", stderr: "" });
   });
 });
@@ -84,5 +90,8 @@ describe.skipIf(!hasStrace)(`on a machine that refuses (needs strace and ptrace,
 });
 
 test("an engine that does not exist is refused with what was asked for", async () => {
-  await expect(RingIo.open({ slots: 0, poolBytes })).rejects.toMatchObject({ code: "INVALID", message: expect.stringContaining("0 slots") as string });
+  await expect(RingIo.open({ slots: 0, poolBytes })).rejects.toMatchObject({
+    code: "INVALID",
+    message: expect.stringContaining("0 slots") as string,
+  });
 });

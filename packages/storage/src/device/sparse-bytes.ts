@@ -58,7 +58,7 @@ export class SparseBytes {
   }
 
   #eachPage(offsetBytes: number, lengthBytes: number, visit: (page: number, from: number, count: number, done: number) => void): void {
-    for (let done = 0; done < lengthBytes; ) {
+    for (let done = 0; done < lengthBytes;) {
       const at = offsetBytes + done;
       const page = Math.floor(at / pageBytes);
       const from = at - page * pageBytes;

@@ -116,7 +116,7 @@ function applyByChance(bytes: SparseBytes, work: Work, random: Random): void {
   if (fate === 0) return;
   if (fate === 1 || work.kind !== "write") return apply(bytes, work);
   const end = work.offsetBytes + work.bytes.byteLength;
-  for (let at = work.offsetBytes; at < end; ) {
+  for (let at = work.offsetBytes; at < end;) {
     const next = Math.min(end, (Math.floor(at / sectorBytes) + 1) * sectorBytes);
     if (random.next() < 0.5) bytes.write(work.bytes.subarray(at - work.offsetBytes, next - work.offsetBytes), at);
     at = next;

@@ -1,0 +1,137 @@
+/**
+ * What one command changes in the counters: references of chunks, live bytes of segments and journal files, sums of usage.
+ *
+ * Invariant: after `finish` every counter equals a recount from scratch. Every extent record that comes into a region is acquired
+ * and every one that leaves is released, through the same Accounts; what is merely cut is released whole and acquired in parts.
+ * A segment is a candidate for the compactor while less than half of its stored bytes are live, or none.
+ */
+import { assert } from "@cfs/core";
+import type { SegmentId } from "@cfs/core";
+import type { ExtentSource, Inode, Segment } from "../records.ts";
+import type { ContentState } from "../state.ts";
+
+interface JournalDelta {
+  extents: number;
+  bytes: number;
+}
+
+export function storedBytesOf(segment: Segment): number {
+  let sum = 0;
+  for (const chunk of segment.chunks) sum += chunk.storedBytes;
+  return sum;
+}
+
+export function isCandidate(liveBytes: number, storedBytes: number): boolean {
+  return liveBytes === 0 || liveBytes * 2 < storedBytes;
+}
+
+export class Accounts {
+  readonly #content: ContentState;
+  /** Segments touched, with their live bytes before. */
+  #segments: Map<SegmentId, { readonly segment: Segment; readonly liveBefore: number }> | null = null;
+  #journals: Map<number, JournalDelta> | null = null;
+  #last: { readonly segment: Segment; readonly liveBefore: number } | null = null;
+  #allocatedBytes = 0;
+  #reservedBytes = 0;
+  #journalBytes = 0;
+
+  constructor(content: ContentState) {
+    this.#content = content;
+  }
+
+  acquire(source: ExtentSource, lengthBytes: number): void {
+    this.#count(source, lengthBytes, 1);
+  }
+
+  release(source: ExtentSource, lengthBytes: number): void {
+    this.#count(source, lengthBytes, -1);
+  }
+
+  #count(source: ExtentSource, lengthBytes: number, sign: 1 | -1): void {
+    const bytes = sign * lengthBytes;
+    this.#allocatedBytes += bytes;
+    if (source.kind === "reserved") {
+      this.#reservedBytes += bytes;
+    } else if (source.kind === "journal") {
+      this.#journalBytes += bytes;
+      const delta = this.#journal(source.fileId);
+      delta.extents += sign;
+      delta.bytes += bytes;
+    } else {
+      this.#reference(source.segment, source.chunkIndex, sign);
+    }
+  }
+
+  #journal(fileId: number): JournalDelta {
+    this.#journals ??= new Map();
+    let delta = this.#journals.get(fileId);
+    if (delta === undefined) {
+      delta = { extents: 0, bytes: 0 };
+      this.#journals.set(fileId, delta);
+    }
+    return delta;
+  }
+
+  #segment(id: SegmentId): Segment {
+    if (this.#last?.segment.id === id) return this.#last.segment;
+    this.#segments ??= new Map();
+    let touched = this.#segments.get(id);
+    if (touched === undefined) {
+      const segment = this.#content.segment(id);
+      assert(segment !== null, "an extent points at a segment that exists");
+      this.#content.setSegment(id, segment);
+      touched = { segment, liveBefore: segment.liveBytes };
+      this.#segments.set(id, touched);
+    }
+    this.#last = touched;
+    return touched.segment;
+  }
+
+  #reference(id: SegmentId, chunkIndex: number, sign: 1 | -1): void {
+    const segment = this.#segment(id);
+    const chunk = segment.chunks[chunkIndex];
+    assert(chunk !== undefined, "an extent points at a chunk that exists");
+    if (sign === 1) {
+      if (chunk.refs === 0) segment.liveBytes += chunk.storedBytes;
+      chunk.refs += 1;
+      return;
+    }
+    assert(chunk.refs > 0, "a chunk has as many references as extents that point at it");
+    chunk.refs -= 1;
+    if (chunk.refs === 0) segment.liveBytes -= chunk.storedBytes;
+  }
+
+  /** Writes the counters. `inode` owns the content that changed; null when its inode is gone or its allocation stays as it was. */
+  finish(inode: Inode | null): void {
+    const usage = this.#content.usage();
+    this.#content.setUsage(usage);
+    if (inode !== null) {
+      inode.allocatedBytes += this.#allocatedBytes;
+      usage.allocatedBytes += this.#allocatedBytes;
+    }
+    usage.reservedBytes += this.#reservedBytes;
+    usage.journalLiveBytes += this.#journalBytes;
+    assert(usage.reservedBytes >= 0 && usage.journalLiveBytes >= 0 && usage.allocatedBytes >= 0, "sums of usage are not negative");
+    for (const [fileId, delta] of this.#journals ?? []) this.#finishJournal(fileId, delta);
+    for (const { segment, liveBefore } of this.#segments?.values() ?? []) {
+      usage.segmentLiveBytes += segment.liveBytes - liveBefore;
+      this.#list(segment, liveBefore);
+    }
+  }
+
+  #finishJournal(fileId: number, delta: JournalDelta): void {
+    if (delta.extents === 0 && delta.bytes === 0) return;
+    const use = this.#content.journalFile(fileId) ?? { fileId, liveExtents: 0, liveBytes: 0 };
+    const liveExtents = use.liveExtents + delta.extents;
+    const liveBytes = use.liveBytes + delta.bytes;
+    assert(liveExtents >= 0 && liveBytes >= 0, "a journal file has no more dead than live extents");
+    this.#content.setJournalFile(fileId, liveExtents === 0 ? null : { fileId, liveExtents, liveBytes });
+  }
+
+  #list(segment: Segment, liveBefore: number): void {
+    if (segment.liveBytes === liveBefore) return;
+    const storedBytes = storedBytesOf(segment);
+    const isListed = isCandidate(segment.liveBytes, storedBytes);
+    if (isListed !== isCandidate(liveBefore, storedBytes)) this.#content.setCandidate(segment.id, isListed);
+  }
+}
