@@ -6,7 +6,6 @@
 #![cfg_attr(test, allow(dead_code))]
 
 mod poll;
-mod uv;
 
 use cfs_fuse::{Device, FuseError, HEAD_BYTES, Layout, Method, MountOptions, Notifier, Region, UnmountOptions};
 use napi::bindgen_prelude::*;

@@ -254,8 +254,9 @@ impl PackJob {
 
 pub struct PackTask {
     job: PackJob,
-    /// The array of views and the output: what keeps the job's memory alive.
-    pins: [ObjectRef; 2],
+    /// The array of views and the output: what keeps the job's memory alive. Without the leak check: when a worker thread is
+    /// terminated, its references end with its environment and `finally` is not called.
+    pins: [ObjectRef<false>; 2],
 }
 
 impl Task for PackTask {
@@ -297,7 +298,8 @@ pub fn pack_segment_sync(views: Array, pieces: &[u32], origins: &[u8], options: 
 
 #[napi(catch_unwind)]
 pub fn pack_output_bytes(raw_bytes: u32, piece_count: u32, origin_bytes: u32, data_count: u32, parity_count: u32) -> f64 {
-    cfs_store::output_bytes_max(raw_bytes as usize, piece_count as usize, origin_bytes as usize, data_count as usize, parity_count as usize) as f64
+    cfs_store::output_bytes_max(raw_bytes as usize, piece_count as usize, origin_bytes as usize, data_count as usize, parity_count as usize)
+        as f64
 }
 
 /// Fills the parity ranges, one after another in `parity`, from the data ranges.
@@ -384,7 +386,8 @@ pub fn verify_jobs(slab: &[u8], crcs: &[u8], jobs: &[u32], results: Target<'_, i
         return Err(invalid(format!("{} words of jobs", jobs.len())));
     }
     let results = results.beside([slab.into(), crcs.into(), jobs.into()])?;
-    let jobs = jobs.chunks_exact(3).map(|job| Job { offset_bytes: job[0] as usize, first_crc: job[1] as usize, block_count: job[2] as usize });
+    let jobs =
+        jobs.chunks_exact(3).map(|job| Job { offset_bytes: job[0] as usize, first_crc: job[1] as usize, block_count: job[2] as usize });
     cfs_store::verify_jobs(slab, crcs, jobs, results).map(|bad| bad as u32).map_err(refusal)
 }
 

@@ -18,23 +18,11 @@ use napi::bindgen_prelude::{Array, ArrayBuffer, FnArgs, Function, JsValue, Uint8
 use napi::{Env, Error, Result, Status, sys};
 use napi_derive::napi;
 
-const UV_POLL: c_int = 8; // uv_handle_type of uv.h
-const UV_READABLE: c_int = 1;
+use crate::uv::{self, UvPoll};
+
 const STATUS_CLOSED: &str = "the ring is closed";
 
-type UvHandle = *mut c_void;
-
-// libuv is part of the node binary, which resolves these when it loads the addon.
-unsafe extern "C" {
-    fn uv_handle_size(kind: c_int) -> usize;
-    fn uv_handle_set_data(handle: UvHandle, data: *mut c_void);
-    fn uv_handle_get_data(handle: UvHandle) -> *mut c_void;
-    fn uv_poll_init(uv_loop: *mut c_void, handle: UvHandle, fd: c_int) -> c_int;
-    fn uv_poll_start(handle: UvHandle, events: c_int, callback: extern "C" fn(UvHandle, c_int, c_int)) -> c_int;
-    fn uv_close(handle: UvHandle, callback: extern "C" fn(UvHandle));
-    fn uv_ref(handle: UvHandle);
-    fn uv_unref(handle: UvHandle);
-}
+type UvHandle = *mut UvPoll;
 
 /// How to open a ring; the TypeScript wrapper documents the fields.
 #[napi(object)]
@@ -67,7 +55,7 @@ impl Watch {
         let handle = self.handle.replace(ptr::null_mut());
         if !handle.is_null() {
             // SAFETY: an initialised handle of this thread's loop, closed once; `on_closed` drops its share of the watch.
-            unsafe { uv_close(handle, on_closed) };
+            unsafe { uv::uv_close(handle, on_closed) };
         }
         drop(self.driver.take()); // After the handle, which must not watch a descriptor that is gone.
     }
@@ -80,7 +68,7 @@ impl Watch {
         }
         let is_busy = self.driver.borrow().as_ref().is_some_and(|driver| driver.in_flight() > 0);
         // SAFETY: an open handle of this thread's loop; both calls are idempotent.
-        unsafe { if is_busy { uv_ref(handle) } else { uv_unref(handle) } };
+        unsafe { if is_busy { uv::uv_ref(handle) } else { uv::uv_unref(handle) } };
     }
 
     /// Calls `on_completions(count)`; an exception in it is an uncaught one.
@@ -110,13 +98,13 @@ impl Watch {
 fn watch_of(handle: UvHandle) -> Rc<Watch> {
     // SAFETY: the data is the share that `open` leaked; it is dropped in `on_closed` only.
     unsafe {
-        let data = uv_handle_get_data(handle).cast_const().cast::<Watch>();
+        let data = uv::uv_handle_get_data(handle).cast_const().cast::<Watch>();
         Rc::increment_strong_count(data);
         Rc::from_raw(data)
     }
 }
 
-extern "C" fn on_readable(handle: UvHandle, _status: c_int, _events: c_int) {
+unsafe extern "C" fn on_readable(handle: UvHandle, _status: c_int, _events: c_int) {
     let watch = watch_of(handle);
     let reaped = match watch.driver.borrow_mut().as_mut() {
         Some(driver) => driver.reap(),
@@ -130,9 +118,9 @@ extern "C" fn on_readable(handle: UvHandle, _status: c_int, _events: c_int) {
     }
 }
 
-extern "C" fn on_closed(handle: UvHandle) {
+unsafe extern "C" fn on_closed(handle: UvHandle) {
     // SAFETY: the share that `open` leaked, taken back once; libuv is done with the handle, whose memory the watch owns.
-    let watch = unsafe { Rc::from_raw(uv_handle_get_data(handle).cast_const().cast::<Watch>()) };
+    let watch = unsafe { Rc::from_raw(uv::uv_handle_get_data(handle).cast_const().cast::<Watch>()) };
     let hook = watch.hook.replace(ptr::null_mut());
     if !hook.is_null() {
         // SAFETY: our hook, removed once; the environment waits for this at its end.
@@ -184,7 +172,7 @@ impl NativeRing {
         // SAFETY: a live function of this environment.
         check(unsafe { sys::napi_create_reference(env.raw(), on_completions.raw(), 1, &raw mut callback) }, "napi_create_reference")?;
         // SAFETY: no argument but the constant of uv.h.
-        let words = unsafe { uv_handle_size(UV_POLL) }.div_ceil(size_of::<u64>());
+        let words = unsafe { uv::uv_handle_size(uv::KIND_POLL) }.div_ceil(size_of::<u64>());
         let watch = Rc::new(Watch {
             env: env.raw(),
             handle: Cell::new(ptr::null_mut()),
@@ -267,17 +255,17 @@ fn open(env: &Env, watch: &Rc<Watch>, fd: c_int) -> Result<()> {
     let handle: UvHandle = watch.handle_memory.borrow_mut().as_mut_ptr().cast();
     // SAFETY: the memory has the size that libuv asked for and stays in place until `on_closed`; this is the loop's thread.
     unsafe {
-        let code = uv_poll_init(uv_loop.cast(), handle, fd);
+        let code = uv::uv_poll_init(uv_loop.cast(), handle, fd);
         if code != 0 {
             return Err(Error::new(Status::GenericFailure, format!("uv_poll_init failed (os error {})", -code)));
         }
         watch.handle.set(handle);
-        uv_handle_set_data(handle, Rc::into_raw(Rc::clone(watch)).cast_mut().cast());
-        let code = uv_poll_start(handle, UV_READABLE, on_readable);
+        uv::uv_handle_set_data(handle, Rc::into_raw(Rc::clone(watch)).cast_mut().cast());
+        let code = uv::uv_poll_start(handle, uv::READABLE, on_readable);
         if code != 0 {
             return Err(Error::new(Status::GenericFailure, format!("uv_poll_start failed (os error {})", -code)));
         }
-        uv_unref(handle);
+        uv::uv_unref(handle);
         let mut hook = ptr::null_mut();
         let status =
             sys::napi_add_async_cleanup_hook(env.raw(), Some(on_environment_end), Rc::as_ptr(watch).cast_mut().cast(), &raw mut hook);

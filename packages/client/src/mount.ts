@@ -10,7 +10,7 @@ import { closeSync, openSync, statSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { resolve as resolvePath } from "node:path";
 import { fileURLToPath } from "node:url";
-import { CfsError } from "@cfs/core";
+import { CfsError, systemClock } from "@cfs/core";
 import type { LogLevel } from "@cfs/core";
 import { fuseMount, fuseUnmount } from "@cfs/native";
 import { addressText, Http2Transport } from "@cfs/rpc";
@@ -83,7 +83,7 @@ function checkDevice(): void {
 
 /** Says within a few seconds whether the server is there, before the kernel knows of a mount. */
 async function checkServer(server: Address): Promise<void> {
-  const connection = await new Http2Transport().connect(server, { timeoutMs: connectTimeoutMs });
+  const connection = await new Http2Transport({ clock: systemClock() }).connect(server, { timeoutMs: connectTimeoutMs });
   connection.onFrames = () => undefined;
   connection.onClosed = () => undefined;
   await connection.close();

@@ -40,6 +40,8 @@ export interface OpenSession {
   readonly peer: string;
   /** What ended the session, when it was an error. */
   failure(): CfsError | null;
+  /** Ends it now, whatever waits; `session.destroy()` alone would wait for a silent peer. */
+  cut(): void;
 }
 
 export interface SessionParts {
@@ -70,7 +72,9 @@ export async function withDeadline<T>(
     stop.reject(reason);
     cancel();
   };
-  const cancelTimer = clock.after(timeoutMs, () => abort(new CfsError("TIMED_OUT", `${doing}: no answer within ${timeoutMs} ms`)));
+  const cancelTimer = clock.after(timeoutMs, () =>
+    abort(new CfsError("TIMED_OUT", `${doing}: no answer within ${Math.round(timeoutMs)} ms`)),
+  );
   const onAbort = (): void => abort(signal?.reason);
   signal?.addEventListener("abort", onAbort, { once: true });
   try {
@@ -92,6 +96,10 @@ export async function openSession(parts: SessionParts, address: Address, options
     settings: sessionSettings,
     maxSessionMemory: sessionMemoryMebi,
   });
+  const cut = (): void => {
+    session.destroy();
+    socket.destroy();
+  };
   session.on("error", (error) => (failure ??= fromNodeError(error, `the session with ${peer} failed`)));
   session.on("goaway", (code) => {
     if (code !== constants.NGHTTP2_NO_ERROR) failure ??= new CfsError("UNREACHABLE", `${peer} ended the session with HTTP/2 error ${code}`);
@@ -100,11 +108,11 @@ export async function openSession(parts: SessionParts, address: Address, options
   if (options.keepAliveMs > 0) {
     const stop = keepAlive({ session, peer, after: (delayMs, call) => parts.clock.after(delayMs, call) }, options.keepAliveMs, (reason) => {
       failure ??= reason;
-      session.destroy();
+      cut();
     });
     session.once("close", stop);
   }
-  return { session, peer, failure: () => failure };
+  return { session, peer, failure: () => failure, cut };
 }
 
 function openSocket(address: Address, doing: string, onCancel: (run: () => void) => void): Promise<Socket> {

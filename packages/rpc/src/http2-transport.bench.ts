@@ -63,7 +63,14 @@ async function childCpu(child: ChildProcess): Promise<number> {
 }
 
 /** Keeps `depth` requests in flight until `count` are answered; returns the latencies in ms when asked for. */
-function closedLoop(connection: Connection, pool: PayloadPool, depth: number, count: number, kind: number, payload: Uint8Array[]): Promise<number[]> {
+function closedLoop(
+  connection: Connection,
+  pool: PayloadPool,
+  depth: number,
+  count: number,
+  kind: number,
+  payload: Uint8Array[],
+): Promise<number[]> {
   const head = Buffer.alloc(64);
   head[0] = kind;
   const latencies: number[] = [];
@@ -89,7 +96,10 @@ function closedLoop(connection: Connection, pool: PayloadPool, depth: number, co
   });
 }
 
-async function measure(child: ChildProcess, work: () => Promise<number[]>): Promise<{ seconds: number; cpuSeconds: number; latencies: number[] }> {
+async function measure(
+  child: ChildProcess,
+  work: () => Promise<number[]>,
+): Promise<{ seconds: number; cpuSeconds: number; latencies: number[] }> {
   const childStart = await childCpu(child);
   const ownStart = cpuMicros();
   const start = performance.now();
@@ -117,18 +127,30 @@ async function drive(): Promise<void> {
 }
 
 async function small(child: ChildProcess, connection: Connection, pool: PayloadPool): Promise<void> {
-  for (const [depth, count] of [[64, 100_000], [1, 30_000], [16, 200_000], [64, 400_000]] as const) {
+  for (const [depth, count] of [
+    [64, 100_000],
+    [1, 30_000],
+    [16, 200_000],
+    [64, 400_000],
+  ] as const) {
     const { seconds, cpuSeconds, latencies } = await measure(child, () => closedLoop(connection, pool, depth, count, echo, []));
     latencies.sort((a, b) => a - b);
-    const p = (q: number): string => (((latencies[Math.floor(latencies.length * q)] ?? 0) * 1000).toFixed(0));
+    const p = (q: number): string => ((latencies[Math.floor(latencies.length * q)] ?? 0) * 1000).toFixed(0);
     const tail = depth === 1 ? `, p50 ${p(0.5)} µs, p99 ${p(0.99)} µs` : "";
-    console.log(`small ×${depth}: ${(count / seconds).toFixed(0)} calls/s, ${((cpuSeconds / count) * 1e6).toFixed(1)} µs CPU per call${tail}`);
+    console.log(
+      `small ×${depth}: ${(count / seconds).toFixed(0)} calls/s, ${((cpuSeconds / count) * 1e6).toFixed(1)} µs CPU per call${tail}`,
+    );
   }
 }
 
 async function bulk(child: ChildProcess, connection: Connection, pool: PayloadPool): Promise<void> {
   const block = Buffer.alloc(mebi, 9);
-  for (const [name, kind, payload, count] of [["up", sink, [block], 2048], ["down", source, [], 2048], ["up", sink, [block], 8192], ["down", source, [], 8192]] as const) {
+  for (const [name, kind, payload, count] of [
+    ["up", sink, [block], 2048],
+    ["down", source, [], 2048],
+    ["up", sink, [block], 8192],
+    ["down", source, [], 8192],
+  ] as const) {
     const { seconds, cpuSeconds } = await measure(child, () => closedLoop(connection, pool, 8, count, kind, [...payload]));
     console.log(`bulk ${name}: ${(count / 1024 / seconds).toFixed(2)} GiB/s, ${(cpuSeconds / (count / 1024)).toFixed(2)} CPU s/GiB`);
   }

@@ -53,7 +53,7 @@ export class Http2Transport implements Transport {
     try {
       return await withDeadline(this.#clock, { ...options, timeoutMs }, `cannot connect to ${open.peer}`, () => this.#openStream(open));
     } catch (error) {
-      open.session.destroy();
+      open.cut();
       throw error;
     }
   }
@@ -119,6 +119,10 @@ class ClientEnd implements HotStreamEnd {
     this.#hasFinished = true;
     if (error === null) this.#stream.end();
     else this.#stream.close(constants.NGHTTP2_CANCEL);
+  }
+
+  cut(): void {
+    this.#open.cut();
   }
 
   reason(): CfsError | null {

@@ -5,16 +5,7 @@ export { limits } from "./limits.ts";
 export { RpcServer } from "./rpc-server.ts";
 export type { Route, RpcServerOptions, RpcServerParts } from "./rpc-server.ts";
 export { addressText, plainPayloadPool } from "./transport.ts";
-export type {
-  Address,
-  Connection,
-  ConnectOptions,
-  Frame,
-  Listener,
-  PayloadPool,
-  ReceivedFrame,
-  Transport,
-} from "./transport.ts";
+export type { Address, Connection, ConnectOptions, Frame, Listener, PayloadPool, ReceivedFrame, Transport } from "./transport.ts";
 export { adminService } from "./admin-service.ts";
 export type {
   AdminService,

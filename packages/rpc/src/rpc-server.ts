@@ -7,8 +7,10 @@
  */
 import { CfsError } from "@cfs/core";
 import type { Clock } from "@cfs/core";
-import { constants, createServer } from "node:http2";
-import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
+import { constants, performServerHandshake } from "node:http2";
+import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
+import { createServer } from "node:net";
+import type { Server, Socket } from "node:net";
 import { trailersOf } from "./grpc-status.ts";
 import { grpcContentType, hotStreamPath, sessionMemoryMebi, sessionSettings, widenSession } from "./http2-session.ts";
 import { keepAlive } from "./keep-alive.ts";
@@ -44,7 +46,7 @@ export interface RpcServerOptions {
 }
 
 export class RpcServer implements Listener {
-  readonly #server: Http2Server;
+  readonly #server: Server;
   readonly #clock: Clock;
   readonly #pool: PayloadPool;
   readonly #onConnection: (connection: Connection) => void;
@@ -71,12 +73,8 @@ export class RpcServer implements Listener {
     this.#routes = new Map(options.routes.map((route) => [route.path, route]));
     this.#keepAliveMs = options.keepAliveMs ?? 5000;
     this.#closeTimeoutMs = options.closeTimeoutMs ?? 2000;
-    this.#server = createServer({ settings: sessionSettings, maxSessionMemory: sessionMemoryMebi });
+    this.#server = createServer({ noDelay: true }, (socket) => this.#accept(socket));
     this.#server.maxConnections = limits.connectionsMax;
-    this.#server.on("connection", (socket) => socket.setNoDelay(true));
-    this.#server.on("session", (session) => this.#accept(session));
-    this.#server.on("stream", (stream, headers) => this.#dispatch(stream as ServerHttp2Stream, headers));
-    this.#server.on("sessionError", () => {}); // Kept per session by `#accept`, whose streams report it.
   }
 
   get address(): Address {
@@ -102,7 +100,7 @@ export class RpcServer implements Listener {
   async #close(): Promise<void> {
     const stopped = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     const cancelCut = this.#clock.after(this.#closeTimeoutMs, () => {
-      for (const session of this.#sessions.keys()) session.destroy();
+      for (const record of this.#sessions.values()) record.cut();
     });
     this.#closing.abort(new CfsError("UNREACHABLE", `the server at ${addressText(this.#address)} is closing`));
     await Promise.all([...this.#connections].map((connection) => connection.close()));
@@ -112,26 +110,39 @@ export class RpcServer implements Listener {
     cancelCut();
   }
 
-  #accept(session: ServerHttp2Session): void {
-    const { remoteAddress, remotePort } = session.socket;
-    const record: SessionRecord = { peer: addressText({ host: remoteAddress ?? "unknown", port: remotePort ?? 0 }), failure: null };
+  #accept(socket: Socket): void {
+    const { remoteAddress, remotePort } = socket;
+    if (this.#closing.signal.aborted || remoteAddress === undefined) {
+      socket.destroy();
+      return;
+    }
+    const session = performServerHandshake(socket, { settings: sessionSettings, maxSessionMemory: sessionMemoryMebi });
+    const peer = addressText({ host: remoteAddress, port: remotePort ?? 0 });
+    const record: SessionRecord = {
+      peer,
+      failure: null,
+      cut() {
+        session.destroy();
+        socket.destroy();
+      },
+    };
     this.#sessions.set(session, record);
-    session.on("error", (error) => (record.failure ??= fromNodeError(error, `the session with ${record.peer} failed`)));
+    session.on("error", (error) => {
+      record.failure ??= fromNodeError(error, `the session with ${peer} failed`);
+      record.cut();
+    });
+    session.on("stream", (stream, headers) => this.#dispatch(stream, headers));
     let stopPings = (): void => {};
     session.on("close", () => {
       stopPings();
       this.#sessions.delete(session);
     });
-    if (this.#closing.signal.aborted) {
-      session.destroy();
-      return;
-    }
     widenSession(session);
     if (this.#keepAliveMs === 0) return;
     const after = (delayMs: number, call: () => void): (() => void) => this.#clock.after(delayMs, call);
-    stopPings = keepAlive({ session, peer: record.peer, after }, this.#keepAliveMs, (reason) => {
+    stopPings = keepAlive({ session, peer, after }, this.#keepAliveMs, (reason) => {
       record.failure ??= reason;
-      session.destroy();
+      record.cut();
     });
   }
 
@@ -173,6 +184,8 @@ export class RpcServer implements Listener {
 interface SessionRecord {
   readonly peer: string;
   failure: CfsError | null;
+  /** Ends it now, whatever waits; `session.destroy()` alone would wait for a silent peer. */
+  cut(): void;
 }
 
 /** Answers with a status and nothing else. */
@@ -207,6 +220,11 @@ class ServerEnd implements HotStreamEnd {
   finish(error: CfsError | null): void {
     this.#error = error;
     this.#stream.end();
+  }
+
+  /** The session goes with it: a peer that does not end its stream is not waited for with its other calls either. */
+  cut(): void {
+    this.#session.cut();
   }
 
   reason(): CfsError | null {

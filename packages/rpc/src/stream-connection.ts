@@ -9,7 +9,7 @@
  * States: open → closing (our close() was called: what is queued goes out, then END_STREAM) → closed. A failure goes to closed at once.
  * Invariant: onClosed is called once, after the last onFrames; when it is called every onSent was called and no payload is held.
  */
-import { CfsError } from "@cfs/core";
+import { AssertionError, CfsError } from "@cfs/core";
 import type { Http2Stream } from "node:http2";
 import { FrameDecoder } from "./frame-decoder.ts";
 import { limits } from "./limits.ts";
@@ -21,6 +21,8 @@ import type { Connection, Frame, PayloadPool, ReceivedFrame } from "./transport.
 export interface HotStreamEnd {
   /** Ends our direction; a server sends `error` in its trailers. */
   finish(error: CfsError | null): void;
+  /** Ends the stream now, whatever waits on it. */
+  cut(): void;
   /** Why the stream closed, as far as this end knows from trailers, resets and its session; null for a clean end. */
   reason(): CfsError | null;
   /** Called once after the stream has closed, to let go of what belongs to it alone. */
@@ -71,7 +73,7 @@ export class StreamConnection implements Connection {
     this.#end = parts.end;
     this.#after = parts.after;
     this.#closeTimeoutMs = options.closeTimeoutMs;
-    this.#decoder = new FrameDecoder({ pool: parts.pool }, (frames) => this.#onFrames(frames));
+    this.#decoder = new FrameDecoder({ pool: parts.pool }, (frames) => this.#deliver(frames));
     this.#stream.on("data", (piece: Buffer) => this.#received(() => this.#decoder.push(piece)));
     this.#stream.on("end", () => this.#peerEnded());
     this.#stream.on("error", () => {}); // "close" follows and asks the end for the reason.
@@ -133,7 +135,7 @@ export class StreamConnection implements Connection {
   close(): Promise<void> {
     if (this.#state !== "open") return this.#closed.promise;
     this.#state = "closing";
-    this.#cancelCut = this.#after(this.#closeTimeoutMs, () => this.#stream.destroy());
+    this.#cancelCut = this.#after(this.#closeTimeoutMs, () => this.#cut());
     // A paused receiver would never see the peer's end; what arrives after close() is of no use.
     this.#decoder.close();
     this.#isReading = true;
@@ -148,9 +150,9 @@ export class StreamConnection implements Connection {
     this.#failure = reason;
     this.#decoder.close();
     if (this.#state === "open") this.#state = "closing";
-    this.#cancelCut ??= this.#after(this.#closeTimeoutMs, () => this.#stream.destroy());
+    this.#cancelCut ??= this.#after(this.#closeTimeoutMs, () => this.#cut());
     this.#queue.clear();
-    if (this.#isFinished) this.#stream.destroy();
+    if (this.#isFinished) this.#cut();
     else this.#finish();
     // The other direction is not read any more, but has to flow for the stream to end.
     this.#stream.resume();
@@ -203,10 +205,24 @@ export class StreamConnection implements Connection {
     waiting?.resolve();
   }
 
+  #cut(): void {
+    this.#failure ??= new CfsError("UNREACHABLE", `${this.peer} did not agree to close within ${this.#closeTimeoutMs} ms`);
+    this.#end.cut();
+  }
+
   #finish(): void {
     if (this.#isFinished) return;
     this.#isFinished = true;
     this.#end.finish(this.#failure);
+  }
+
+  /** An error of the receiver is a bug of ours, and must not pass for malformed data of the peer. */
+  #deliver(frames: readonly ReceivedFrame[]): void {
+    try {
+      this.#onFrames(frames);
+    } catch (error) {
+      throw new AssertionError(`onFrames of the connection to ${this.peer} threw`, { cause: error });
+    }
   }
 
   /** Runs the decoder; malformed bytes end the connection with what was wrong with them. */
@@ -223,7 +239,7 @@ export class StreamConnection implements Connection {
     if (this.#state === "open") {
       this.#received(() => this.#decoder.end());
       if (this.#state === "open") this.#state = "closing";
-      this.#cancelCut ??= this.#after(this.#closeTimeoutMs, () => this.#stream.destroy());
+      this.#cancelCut ??= this.#after(this.#closeTimeoutMs, () => this.#cut());
     }
     this.#flush();
   }

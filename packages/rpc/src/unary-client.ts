@@ -91,7 +91,7 @@ export class UnaryClient {
         return;
       }
       session.once("close", resolve);
-      session.destroy();
+      this.#open.cut();
     });
     return this.#closed;
   }
@@ -112,7 +112,8 @@ class ClientCall {
   /** Response headers, then trailers: where the status is found. */
   #status: IncomingHttpHeaders | null = null;
   #httpStatus: number | null = null;
-  #cancelReason: { readonly reason: unknown } | null = null;
+  /** Aborted by `cancel` with a reason; reading then throws it. */
+  readonly #cancelled: AbortController = new AbortController();
 
   constructor(open: OpenSession, method: { readonly path: string }, body: Uint8Array, timeoutMs: number) {
     this.#open = open;
@@ -135,7 +136,7 @@ class ClientCall {
 
   /** Ends the call at the server; with a reason, reading throws it. */
   cancel(reason?: unknown): void {
-    if (reason !== undefined) this.#cancelReason ??= { reason };
+    if (reason !== undefined) this.#cancelled.abort(reason);
     if (!this.#stream.destroyed && !this.#stream.closed) this.#stream.close(constants.NGHTTP2_CANCEL);
   }
 
@@ -155,16 +156,17 @@ class ClientCall {
         throw error;
       }
       await closed;
+      this.#cancelled.signal.throwIfAborted();
       throw this.#failure(doing) ?? fromNodeError(error, doing);
     }
     await closed;
+    this.#cancelled.signal.throwIfAborted();
     const failure = this.#failure(doing);
     if (failure !== null) throw failure;
     reader.end();
   }
 
-  #failure(doing: string): unknown {
-    if (this.#cancelReason !== null) return this.#cancelReason.reason;
+  #failure(doing: string): CfsError | null {
     if (this.#status !== null) return errorOfTrailers(this.#status, doing);
     const lost = this.#open.failure();
     if (lost !== null) return lost;

@@ -5,7 +5,7 @@
 //! collection, nor close() from inside the JavaScript callback, nor the end of a worker can leave libuv a dangling pointer.
 //! The end of an environment runs the async clean-up hook, which closes and holds the loop open until libuv let go.
 
-use super::uv::{self, UvPoll};
+use crate::uv::{self, UvPoll};
 use cfs_fuse::{Batch, Device, Notifier, REPLY_WORDS, Region, Reply};
 use napi::{Error, Result, Status, sys};
 use std::cell::{Cell, RefCell};

@@ -33,6 +33,10 @@ impl Code {
         Ok(Code { data_count, parity_count, matrix, encode })
     }
 
+    pub fn data_count(&self) -> usize {
+        self.data_count
+    }
+
     pub fn fragment_count(&self) -> usize {
         self.data_count + self.parity_count
     }

@@ -22,15 +22,14 @@ const LANE_BYTES: usize = 4096;
 const MASK_EARLY: u64 = ((1 << 18) - 1) << 43;
 const MASK_LATE: u64 = ((1 << 14) - 1) << 47;
 
-/// One random word per byte value, from SplitMix64 with a fixed seed.
-const GEAR: [u64; 256] = gear_table(0x6366_7320_6765_6172);
-/// The same words shifted by one, two and three bits, for the first bytes of a step of four.
-const GEAR_1: [u64; 256] = shifted(&GEAR, 1);
-const GEAR_2: [u64; 256] = shifted(&GEAR, 2);
-const GEAR_3: [u64; 256] = shifted(&GEAR, 3);
+/// One random word per byte value, from SplitMix64 with a fixed seed, four times: shifted by 3, 2, 1 and 0 bits for the four bytes
+/// of a step. One table, so that the loop needs one register for it.
+static GEARS: [u64; 1024] = gear_tables(0x6366_7320_6765_6172);
+/// Where the words that are not shifted begin.
+const PLAIN: usize = 768;
 
-const fn gear_table(seed: u64) -> [u64; 256] {
-    let mut table = [0; 256];
+const fn gear_tables(seed: u64) -> [u64; 1024] {
+    let mut tables = [0; 1024];
     let mut state = seed;
     let mut at = 0;
     while at < 256 {
@@ -38,20 +37,19 @@ const fn gear_table(seed: u64) -> [u64; 256] {
         let mut word = state;
         word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        table[at] = word ^ (word >> 31);
+        word ^= word >> 31;
+        tables[at] = word << 3;
+        tables[at + 256] = word << 2;
+        tables[at + 512] = word << 1;
+        tables[at + PLAIN] = word;
         at += 1;
     }
-    table
+    tables
 }
 
-const fn shifted(table: &[u64; 256], bits: u32) -> [u64; 256] {
-    let mut result = [0; 256];
-    let mut at = 0;
-    while at < 256 {
-        result[at] = table[at] << bits;
-        at += 1;
-    }
-    result
+/// The hash after one more byte.
+fn gear(hash: u64, byte: u8) -> u64 {
+    (hash << 1).wrapping_add(GEARS[PLAIN + usize::from(byte)])
 }
 
 /// How many bytes of `bytes` make the next chunk. `bytes` is the rest of the piece, not a part of it: the answer may be its length.
@@ -74,7 +72,7 @@ fn find_cut(bytes: &[u8], mut begin: usize, end: usize, mask: u64) -> Option<usi
     }
     let mut hash = warm_up(bytes, begin);
     for (index, byte) in bytes[begin..end].iter().enumerate() {
-        hash = (hash << 1).wrapping_add(GEAR[usize::from(*byte)]);
+        hash = gear(hash, *byte);
         if hash & mask == 0 {
             return Some(begin + index + 1);
         }
@@ -84,7 +82,7 @@ fn find_cut(bytes: &[u8], mut begin: usize, end: usize, mask: u64) -> Option<usi
 
 /// The hash before the byte at `at`: of the 64 bytes before it, as older bytes are shifted out.
 fn warm_up(bytes: &[u8], at: usize) -> u64 {
-    bytes[at.saturating_sub(WINDOW_BYTES)..at].iter().fold(0, |hash: u64, byte| (hash << 1).wrapping_add(GEAR[usize::from(*byte)]))
+    bytes[at.saturating_sub(WINDOW_BYTES)..at].iter().fold(0, |hash, byte| gear(hash, *byte))
 }
 
 /// One of two neighbouring ranges that are hashed in step, because each hash waits for the one before it.
@@ -113,19 +111,19 @@ fn two_lanes(mut low: Lane, mut high: Lane, mask: u64) -> Option<usize> {
 #[inline(always)]
 fn step(hash: &mut u64, bytes: &[u8; 4], mask: u64) -> Option<usize> {
     let mut sum = *hash << 4;
-    sum = sum.wrapping_add(GEAR_3[usize::from(bytes[0])]);
+    sum = sum.wrapping_add(GEARS[usize::from(bytes[0])]);
     if sum & (mask << 3) == 0 {
         return Some(1);
     }
-    sum = sum.wrapping_add(GEAR_2[usize::from(bytes[1])]);
+    sum = sum.wrapping_add(GEARS[256 + usize::from(bytes[1])]);
     if sum & (mask << 2) == 0 {
         return Some(2);
     }
-    sum = sum.wrapping_add(GEAR_1[usize::from(bytes[2])]);
+    sum = sum.wrapping_add(GEARS[512 + usize::from(bytes[2])]);
     if sum & (mask << 1) == 0 {
         return Some(3);
     }
-    sum = sum.wrapping_add(GEAR[usize::from(bytes[3])]);
+    sum = sum.wrapping_add(GEARS[PLAIN + usize::from(bytes[3])]);
     *hash = sum;
     (sum & mask == 0).then_some(4)
 }
@@ -158,7 +156,7 @@ mod tests {
         let end = bytes.len().min(CHUNK_MAX_BYTES);
         let mut hash = 0u64;
         for (at, byte) in bytes[..end].iter().enumerate() {
-            hash = (hash << 1).wrapping_add(GEAR[usize::from(*byte)]);
+            hash = gear(hash, *byte);
             let mask = if at < CHUNK_AVERAGE_BYTES { MASK_EARLY } else { MASK_LATE };
             if at >= CHUNK_MIN_BYTES && hash & mask == 0 {
                 return at + 1;

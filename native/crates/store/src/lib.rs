@@ -7,6 +7,7 @@ mod error;
 mod header;
 mod layout;
 mod pack;
+mod stripe;
 mod table;
 mod verify;
 

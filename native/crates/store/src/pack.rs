@@ -1,7 +1,7 @@
 //! From pieces of files to the fragments of one segment, in one pass that leaves bytes in the caches as it goes.
 //!
-//! Steps: gather pieces that lie in several views; cut, hash and compress chunk by chunk; give places; copy into the data
-//! fragments; code parity and sum blocks strip by strip; write the header pages.
+//! Steps: gather pieces that lie in several views; cut, hash and compress chunk by chunk; give places; fill, code and sum the
+//! payloads (stripe.rs); write the header pages.
 //! Invariant: `out` holds fragment i at i * (4096 + F), header page first, every byte of it written, whatever was there before.
 //! A raw chunk is copied once, from the caller's memory to its place.
 
@@ -9,12 +9,10 @@ use crate::error::Error;
 use crate::header::{BLOCK_BYTES, FragmentHeader, HEADER_BYTES};
 use crate::layout::{Class, ORIGIN_MAX_BYTES, PIECES_MAX, SEGMENT_RAW_MAX_BYTES, fragment_bytes, place, segment_bytes_max};
 use crate::table::{ChunkEntry, PieceEntry, SegmentTable};
-use cfs_erasure::{Code, crc32c};
+use crate::stripe::{Extent, Fragment, split_fragments, write_payloads};
+use cfs_erasure::Code;
 use cfs_reduce::{CHUNK_MAX_BYTES, Codec, Compressor, Preference, compress_bound, hash, next_chunk_bytes};
 use std::ops::Range;
-
-/// Parity and sums are computed for this much of each fragment at a time: 4+2 strips together fit a second-level cache.
-const STRIP_BYTES: usize = 4 * BLOCK_BYTES;
 
 /// One contiguous range of a file.
 #[derive(Debug, Clone)]
@@ -111,20 +109,18 @@ impl Packer {
         let segment_bytes = data_bytes + encoded.len();
         let fragment_bytes = fragment_bytes(segment_bytes, options.data_count);
         let mut fragments = split_fragments(out, fragment_bytes, code.fragment_count())?;
-        let mut writer = Writer { fragments: &mut fragments[..options.data_count], fragment_bytes, at: 0 };
-        for index in order {
-            let chunk = &planned[index];
-            writer.zero_to(chunk.entry.stored_offset as usize);
-            match &chunk.source {
-                Source::Raw(bytes) => writer.put(bytes),
-                Source::Compressed(range) => writer.put(&compressed[range.clone()]),
-            }
+        let mut extents: Vec<Extent<'_>> = Vec::with_capacity(order.len() + 1);
+        for chunk in order.iter().map(|index| &planned[*index]) {
+            let bytes = match &chunk.source {
+                Source::Raw(bytes) => bytes,
+                Source::Compressed(range) => &compressed[range.clone()],
+            };
+            extents.push(Extent { offset: chunk.entry.stored_offset as usize, bytes });
         }
-        writer.zero_to(data_bytes);
-        writer.put(&encoded);
-        writer.zero_to(options.data_count * fragment_bytes);
+        extents.push(Extent { offset: data_bytes, bytes: &encoded });
+        let sums = write_payloads(&code, &extents, &mut fragments)?;
         let packed = Packed { fragment_bytes, segment_bytes, table_bytes: encoded.len(), table };
-        seal(&code, options, &packed, hash(&encoded), &mut fragments)?;
+        write_headers(options, &packed, hash(&encoded), &sums, &mut fragments)?;
         Ok(packed)
     }
 }
@@ -219,67 +215,9 @@ fn lay_out(planned: &mut [Planned<'_>]) -> (Vec<usize>, usize) {
     (order, end.next_multiple_of(8))
 }
 
-struct Fragment<'a> {
-    page: &'a mut [u8],
-    payload: &'a mut [u8],
-}
-
-fn split_fragments(out: &mut [u8], fragment_bytes: usize, count: usize) -> Result<Vec<Fragment<'_>>, Error> {
-    let size = HEADER_BYTES + fragment_bytes;
-    if out.len() < count * size {
-        return Err(Error::Invalid(format!("an output of {} bytes for {count} fragments of {size}", out.len())));
-    }
-    let whole = out.chunks_exact_mut(size).take(count);
-    Ok(whole.map(|fragment| fragment.split_at_mut(HEADER_BYTES)).map(|(page, payload)| Fragment { page, payload }).collect())
-}
-
-/// Writes the segment's bytes in order across the data fragments.
-struct Writer<'a, 'b> {
-    fragments: &'a mut [Fragment<'b>],
-    fragment_bytes: usize,
-    at: usize,
-}
-
-impl Writer<'_, '_> {
-    /// The rest of the current fragment, at most `count` bytes of it.
-    fn take(&mut self, count: usize) -> &mut [u8] {
-        let (index, begin) = (self.at / self.fragment_bytes, self.at % self.fragment_bytes);
-        let end = self.fragment_bytes.min(begin + count);
-        self.at += end - begin;
-        &mut self.fragments[index].payload[begin..end]
-    }
-
-    fn put(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let target = self.take(bytes.len());
-            let (now, later) = bytes.split_at(target.len());
-            target.copy_from_slice(now);
-            bytes = later;
-        }
-    }
-
-    fn zero_to(&mut self, offset: usize) {
-        while self.at < offset {
-            self.take(offset - self.at).fill(0);
-        }
-    }
-}
-
-/// Parity, block sums and header pages.
-fn seal(code: &Code, options: &PackOptions, packed: &Packed, table_hash: [u8; 32], fragments: &mut [Fragment<'_>]) -> Result<(), Error> {
-    let block_count = packed.fragment_bytes / BLOCK_BYTES;
-    let mut crcs: Vec<Vec<u32>> = fragments.iter().map(|_| Vec::with_capacity(block_count)).collect();
-    for begin in (0..packed.fragment_bytes).step_by(STRIP_BYTES) {
-        let strip = begin..packed.fragment_bytes.min(begin + STRIP_BYTES);
-        let (data, parity) = fragments.split_at_mut(options.data_count);
-        let inputs: Vec<&[u8]> = data.iter().map(|fragment| &fragment.payload[strip.clone()]).collect();
-        let mut outputs: Vec<&mut [u8]> = parity.iter_mut().map(|fragment| &mut fragment.payload[strip.clone()]).collect();
-        code.encode(&inputs, &mut outputs)?;
-        for (fragment, sums) in fragments.iter().zip(&mut crcs) {
-            sums.extend(fragment.payload[strip.clone()].chunks_exact(BLOCK_BYTES).map(crc32c));
-        }
-    }
-    for (index, (fragment, sums)) in fragments.iter_mut().zip(&crcs).enumerate() {
+/// Header pages around the payloads' sums.
+fn write_headers(options: &PackOptions, packed: &Packed, table_hash: [u8; 32], sums: &[Vec<u32>], fragments: &mut [Fragment<'_>]) -> Result<(), Error> {
+    for (index, (fragment, sums)) in fragments.iter_mut().zip(sums).enumerate() {
         let header = FragmentHeader {
             cluster_id: options.cluster_id,
             segment_id: options.segment_id,

@@ -9,7 +9,7 @@
 //!               | zero 2 | key id u32 | nonce 12                                                one per chunk, in piece order
 //!   origins:    the bytes that the caller gave with each piece, one after another
 //!   tail 4:     CRC32C of everything before it
-//! Key id 0 is "not encrypted". Flags, key id and nonce are zero in version 1; a reader refuses a chunk that has any.
+//! Key id 0 is "not encrypted". Flags, key id and nonce are zero in version 1; who reads a chunk refuses one that has any.
 
 use crate::error::Error;
 use crate::header::{array_at, u32_at};

@@ -7,3 +7,4 @@ export type { FuseMount, MountOptions, MountParts } from "./mount.ts";
 export type { PresentedOwner, SessionOptions } from "./options.ts";
 export { FuseSession } from "./session.ts";
 export type { SessionParts, SessionStatistics } from "./session.ts";
+export { setReadAhead } from "./readahead.ts";

@@ -48,7 +48,11 @@ const serverMessage: fc.Arbitrary<ServerMessage> = fc.oneof(
 );
 
 test("messages of the client come back as they were", () => {
-  fc.assert(fc.property(clientMessage, (message) => expect(decodeClientMessage(encodeClientMessage(message))).toEqual(message)));
+  fc.assert(
+    fc.property(clientMessage, (message) => {
+      expect(decodeClientMessage(encodeClientMessage(message))).toEqual(message);
+    }),
+  );
 });
 
 test("messages of the server come back as they were", () => {
@@ -95,5 +99,5 @@ test("a directory page keeps its entries, with and without inline data", () => {
 
 test("an absent attribute is told from an empty one", () => {
   expect(decodeXattrReply(encodeXattrReply(null))).toBeNull();
-  expect(decodeXattrReply(encodeXattrReply(new Uint8Array(0)))).toEqual(new Uint8Array(0));
+  expect(decodeXattrReply(encodeXattrReply(new Uint8Array(0)))?.length).toBe(0);
 });

@@ -5,7 +5,7 @@
  * contract with consensus in between. Ports: ShardLog is implemented by the storage package's journal, ShardStore by its mirrored store.
  */
 import type { ClientId } from "@cfs/core";
-import type { OrderedKv } from "../kv/ordered-kv.ts";
+import type { KvWrite, OrderedKv } from "../kv/ordered-kv.ts";
 import type { Command } from "../namespace/commands.ts";
 import type { Outcome } from "../namespace/state.ts";
 
@@ -37,10 +37,10 @@ export interface ShardLog {
 export interface ShardStore extends OrderedKv {
   /** The index of the newest batch in the engine; 0 when empty. */
   readonly appliedIndex: number;
-  /** A batch is held back from the engine until the log is durable up to `index`; it is visible to reads at once. */
-  writeAt(index: number, batch: readonly { readonly key: string; readonly value: Uint8Array | null }[]): void;
-  /** Tells the store how far the log is durable. */
-  setDurable(index: number): void;
+  /** The effects of the log up to `index`: visible to reads at once, held back from the engine until `openGate` has reached the index. */
+  writeAt(batch: readonly KvWrite[], index: number): void;
+  /** The log is durable up to `index`. */
+  openGate(index: number): void;
 }
 
 export interface Proposal {

@@ -82,7 +82,7 @@ export class SingleReplica implements ShardDriver {
       replica.#apply(decodeEntry(record.head), record);
     });
     assert(replica.#appliedIndex === parts.log.lastIndex, "the whole log was replayed");
-    parts.store.setDurable(replica.#durableIndex);
+    parts.store.openGate(replica.#durableIndex);
     replica.#scheduleStore();
     return replica;
   }
@@ -127,7 +127,7 @@ export class SingleReplica implements ShardDriver {
   logDurable(index: number): void {
     if (index <= this.#durableIndex) return;
     this.#durableIndex = index;
-    this.#parts.store.setDurable(index);
+    this.#parts.store.openGate(index);
     let done = 0;
     while (done < this.#waiters.length && (this.#waiters[done] as Waiter).index <= index) done++;
     for (const waiter of this.#waiters.splice(0, done)) waiter.resolve();
@@ -146,7 +146,7 @@ export class SingleReplica implements ShardDriver {
     this.#cancelStore?.();
     this.#cancelStore = null;
     if (this.#appliedIndex === this.#storedIndex) return;
-    this.#parts.store.writeAt(this.#appliedIndex, this.#parts.state.encodeDirty());
+    this.#parts.store.writeAt(this.#parts.state.encodeDirty(), this.#appliedIndex);
     this.#storedIndex = this.#appliedIndex;
   }
 

@@ -42,22 +42,25 @@ export function reserveOf(totalBytes: number): number {
 export function computeCapacity(spaces: readonly DriveSpace[]): CapacityReport {
   const sharers = new Map<number, number>();
   for (const { device } of spaces) sharers.set(device, (sharers.get(device) ?? 0) + 1);
+  const byDevice = new Map(spaces.map((space) => [space.device, space]));
   let rawTotalBytes = 0;
   let rawFreeBytes = 0;
+  for (const { totalBytes, freeBytes } of byDevice.values()) {
+    rawTotalBytes += totalBytes;
+    rawFreeBytes += freeBytes;
+  }
   let reserveBytes = 0;
   const drives = spaces.map((space) => {
     const share = sharers.get(space.device) ?? 1;
     const totalBytes = space.totalBytes / share;
     const freeBytes = space.freeBytes / share;
     const reserve = reserveOf(space.totalBytes) / share;
-    rawTotalBytes += totalBytes;
-    rawFreeBytes += freeBytes;
     reserveBytes += reserve;
     return { drive: space.drive, device: space.device, totalBytes: Math.floor(totalBytes), freeBytes: Math.floor(freeBytes), reserveBytes: Math.floor(reserve) };
   });
   return {
-    rawTotalBytes: Math.floor(rawTotalBytes),
-    rawFreeBytes: Math.floor(rawFreeBytes),
+    rawTotalBytes,
+    rawFreeBytes,
     reserveBytes: Math.floor(reserveBytes),
     availableBytes: userBytes(drives.map(({ freeBytes, reserveBytes: reserve }) => Math.max(0, freeBytes - reserve))),
     freeBytes: userBytes(drives.map(({ freeBytes }) => freeBytes)),

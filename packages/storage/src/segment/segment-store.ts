@@ -254,6 +254,21 @@ export class SegmentStore {
     }
   }
 
+  /** Bytes of the segment's chunk table: any of its headers says so. */
+  async tableBytes(segment: Segment): Promise<number> {
+    let last: unknown = null;
+    for (const [index, place] of segment.places.entries()) {
+      const containers = this.#drives.get(place.drive);
+      if (!containers) continue;
+      try {
+        return (this.#headers.known(segment, index) ?? (await this.#headers.load(segment, index, containers))).tableBytes;
+      } catch (reason) {
+        last = reason;
+      }
+    }
+    throw new CfsError("IO", `segment ${segment.id}: no header can be read`, { cause: last });
+  }
+
   /** Gives the space of one fragment back; a drive that is not there has nothing to give. */
   async free(place: FragmentPlace, fragmentBytes: number): Promise<void> {
     await this.#drives.get(place.drive)?.free(place, fragmentBytes + blockBytes);

@@ -52,14 +52,16 @@ export class MemoryKernel implements Device {
   readonly notifications: Buffer[] = [];
   /** errno that the next replies are refused with, by unique number. */
   readonly refusals: Map<number, number> = new Map();
-  flushes = 0;
-  isPaused = true;
-  isClosed = false;
+  flushes: number = 0;
+  isPaused: boolean = true;
+  isClosed: boolean = false;
+  /** How many notify calls there were. */
+  notifyCalls: number = 0;
   /** Resolves notifications only when a test says so, if set. */
   holdNotify: Promise<void> | null = null;
   #handlers: DeviceHandlers | null = null;
 
-  constructor(slotCount = 8, slotDataBytes: number = 1 << 16, replyCount = 16, arenaBytes: number = 1 << 16) {
+  constructor(slotCount: number = 8, slotDataBytes: number = 65_536, replyCount: number = 16, arenaBytes: number = 65_536) {
     const slotBytes = pageBytes + slotDataBytes;
     const slotsOffset = 2 * pageBytes + arenaBytes;
     this.memory = new ArrayBuffer(slotsOffset + slotCount * slotBytes);
@@ -97,14 +99,15 @@ export class MemoryKernel implements Device {
   deliver(messages: readonly Uint8Array[]): void {
     const { requestsOffset, slotBytes, lengthsOffset } = this.layout;
     const lengths = new Uint32Array(this.memory, lengthsOffset, messages.length);
-    messages.forEach((message, slot) => {
+    for (const [slot, message] of messages.entries()) {
       Buffer.from(this.memory).set(message, requestsOffset + slot * slotBytes);
       lengths[slot] = message.length;
-    });
+    }
     this.#handlers?.onBatch(messages.length);
-    messages.forEach((message, slot) =>
-      Buffer.from(this.memory).fill(0xee, requestsOffset + slot * slotBytes, requestsOffset + slot * slotBytes + message.length),
-    );
+    for (const [slot, message] of messages.entries()) {
+      const at = requestsOffset + slot * slotBytes;
+      Buffer.from(this.memory).fill(0xee, at, at + message.length);
+    }
   }
 
   send(...requests: KernelRequest[]): void {
@@ -141,6 +144,7 @@ export class MemoryKernel implements Device {
   }
 
   async notify(messages: Uint8Array): Promise<readonly number[]> {
+    this.notifyCalls++;
     if (this.holdNotify !== null) await this.holdNotify;
     const all = Buffer.from(messages);
     const results: number[] = [];

@@ -22,7 +22,8 @@ import type {
   VfsWait,
 } from "@cfs/vfs";
 
-interface Node {
+/** What the tree holds for one inode; tests may look and change. */
+export interface Node {
   attributes: Attributes;
   data: Buffer;
   readonly children: Map<Name, Node>;

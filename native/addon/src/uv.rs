@@ -20,7 +20,7 @@ pub type CloseCallback = unsafe extern "C" fn(handle: *mut UvPoll);
 
 pub const READABLE: c_int = 1;
 /// uv_handle_type UV_POLL.
-const KIND_POLL: c_int = 8;
+pub const KIND_POLL: c_int = 8;
 
 unsafe extern "C" {
     pub fn uv_poll_init(event_loop: *mut UvLoop, handle: *mut UvPoll, fd: c_int) -> c_int;
@@ -29,7 +29,9 @@ unsafe extern "C" {
     pub fn uv_close(handle: *mut UvPoll, callback: CloseCallback);
     pub fn uv_handle_get_data(handle: *const UvPoll) -> *mut c_void;
     pub fn uv_handle_set_data(handle: *mut UvPoll, data: *mut c_void);
-    fn uv_handle_size(kind: c_int) -> usize;
+    pub fn uv_ref(handle: *mut UvPoll);
+    pub fn uv_unref(handle: *mut UvPoll);
+    pub fn uv_handle_size(kind: c_int) -> usize;
 }
 
 fn layout() -> Option<Layout> {

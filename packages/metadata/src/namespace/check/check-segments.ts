@@ -1,0 +1,86 @@
+/** References of chunks recounted from all extents, live bytes, the list of candidates, and the sums over segments. */
+import type { SegmentId } from "@cfs/core";
+import type { KvEntry } from "../../kv/ordered-kv.ts";
+import { decodeRegion, decodeSegment } from "../content-format.ts";
+import { fragmentHeaderBytes } from "../content/segments.ts";
+import { candidateKey, parseNumberKey, parseRegionKey, segmentKey } from "../keys.ts";
+import type { Segment } from "../records.ts";
+import type { CheckRun } from "./check.ts";
+import { decodeOr, pagesOf } from "./stream.ts";
+
+/** Segments [first, end) of one pass with the references counted so far. */
+interface Batch {
+  readonly first: number;
+  end: number;
+  readonly segments: Map<number, { readonly segment: Segment; readonly refs: Float64Array }>;
+  chunks: number;
+}
+
+async function countReferences(run: CheckRun, batch: Batch): Promise<void> {
+  for await (const page of pagesOf(run.kv, "E")) {
+    for (const entry of page) {
+      for (const { source, lengthBytes } of decodeOr(run, entry, decodeRegion)?.extents ?? []) {
+        if (source.kind !== "chunk" || source.segment < batch.first || source.segment >= batch.end) continue;
+        const found = batch.segments.get(source.segment);
+        const chunk = found?.segment.chunks[source.chunkIndex];
+        if (found === undefined || chunk === undefined || source.rawOffsetBytes + lengthBytes > chunk.rawBytes) {
+          const { ino, index } = parseRegionKey(entry.key);
+          run.report("region", `${ino}/${index}`, `an extent points at segment ${source.segment}, chunk ${source.chunkIndex}, which is not there or too short`);
+          continue;
+        }
+        (found.refs[source.chunkIndex] as number) += 1;
+      }
+    }
+  }
+}
+
+function compare(run: CheckRun, segment: Segment, refs: Float64Array): void {
+  let live = 0;
+  let stored = 0;
+  let wrong = 0;
+  segment.chunks.forEach((chunk, index) => {
+    stored += chunk.storedBytes;
+    if (refs[index] !== 0) live += chunk.storedBytes;
+    if (chunk.refs !== refs[index]) wrong += 1;
+  });
+  const report = (message: string): void => run.report("segment", segment.id, message);
+  if (wrong > 0) report(`${wrong} chunks have wrong reference counts`);
+  if (segment.liveBytes !== live) report(`counts ${segment.liveBytes} live bytes and has ${live}`);
+  const shouldBeListed = live === 0 || live * 2 < stored;
+  const isListed = run.kv.get(candidateKey(segment.id)) !== null;
+  if (isListed !== shouldBeListed) report(shouldBeListed ? "is dead or thin but not listed" : "is listed as dead or thin but is not");
+  if (segment.id >= run.superblock.nextSegment) report("its number was never given out");
+  run.usage.segments += 1;
+  run.usage.segmentLiveBytes += live;
+  run.usage.segmentStoredBytes += stored;
+  run.usage.fragmentBytes += (segment.k + segment.m) * (segment.fragmentBytes + fragmentHeaderBytes);
+}
+
+async function finishBatch(run: CheckRun, batch: Batch): Promise<void> {
+  await countReferences(run, batch);
+  for (const { segment, refs } of batch.segments.values()) compare(run, segment, refs);
+}
+
+export async function checkSegments(run: CheckRun): Promise<void> {
+  let batch: Batch = { first: 0, end: Infinity, segments: new Map(), chunks: 0 };
+  for await (const page of pagesOf(run.kv, "S")) {
+    for (const entry of page) {
+      const segment = decodeOr(run, entry, decodeSegment);
+      if (segment === null) continue;
+      if (batch.chunks > 0 && batch.chunks + segment.chunks.length > run.limits.chunksPerPass) {
+        batch.end = segment.id;
+        await finishBatch(run, batch);
+        batch = { first: segment.id, end: Infinity, segments: new Map(), chunks: 0 };
+      }
+      batch.segments.set(segment.id, { segment, refs: new Float64Array(segment.chunks.length) });
+      batch.chunks += segment.chunks.length;
+    }
+  }
+  await finishBatch(run, batch);
+  for await (const page of pagesOf(run.kv, "G")) {
+    for (const entry of page as readonly KvEntry[]) {
+      const id = parseNumberKey(entry.key) as SegmentId;
+      if (run.kv.get(segmentKey(id)) === null) run.report("segment", id, "is listed as dead or thin but does not exist");
+    }
+  }
+}
