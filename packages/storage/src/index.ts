@@ -42,7 +42,7 @@ export { LevelEngine } from "./kv/level-engine.ts";
 export type { EngineOptions, Marker } from "./kv/level-engine.ts";
 export { openLevelKv } from "./kv/level-kv.ts";
 export { MirroredKv } from "./kv/mirrored-kv.ts";
-export type { Engine, EngineMaker, MirroredKvListener, MirroredKvOptions, MirroredKvParts } from "./kv/mirrored-kv.ts";
+export type { Engine, EngineMaker, MirroredKvListener, MirroredKvOptions, MirroredKvParts } from "./kv/kv-options.ts";
 export { Drive, openDrives, probeDrive, reserveBytesOf } from "./device/drive.ts";
 export type { DriveCapacity, DriveOwner, DriveParts, ProbeResult } from "./device/drive.ts";
 export { lockDrive } from "./device/drive-lock.ts";

@@ -94,7 +94,12 @@ describe("a drive", () => {
     ["data without identity", "/a", () => memory.makeDirectory("/a/segments"), /CORRUPT: \/a holds cfs data/],
     ["a file", "/a/file", () => put("/a/file", "x"), /NOT_DIRECTORY: \/a\/file is not a directory/],
     ["nonsense", "/a", () => put("/a/identity.json", "{"), /CORRUPT: \/a\/identity.json is no identity of a drive: it is no JSON/],
-    ["a format to come", "/a", () => put("/a/identity.json", JSON.stringify({ format: 2 })), /NOT_SUPPORTED: .* has format 2, this cfs knows up to 1/],
+    [
+      "a format to come",
+      "/a",
+      () => put("/a/identity.json", JSON.stringify({ format: 2 })),
+      /NOT_SUPPORTED: .* has format 2, this cfs knows up to 1/,
+    ],
   ])("is not opened from %s", async (_, path, prepare, message) => {
     await prepare();
     await expect(Drive.open(parts, path, owner)).rejects.toThrow(message);
@@ -103,7 +108,9 @@ describe("a drive", () => {
 
   it("is refused to another cluster and another node", async () => {
     (await Drive.format(parts, "/a", owner)).close();
-    await expect(Drive.open(parts, "/a", { ...owner, clusterId: "d".repeat(32) as ClusterId })).rejects.toThrow(/INVALID: \/a belongs to cluster c/);
+    await expect(Drive.open(parts, "/a", { ...owner, clusterId: "d".repeat(32) as ClusterId })).rejects.toThrow(
+      /INVALID: \/a belongs to cluster c/,
+    );
     await expect(Drive.open(parts, "/a", { ...owner, nodeId: "d".repeat(32) as NodeId })).rejects.toThrow(/INVALID: \/a belongs to node a/);
   });
 
@@ -173,7 +180,10 @@ describe("the lock", () => {
 
   it("goes with a process that is killed", async () => {
     const script = join(root, "holder.ts");
-    await writeFile(script, `import { lockDrive } from ${JSON.stringify(new URL("./drive-lock.ts", import.meta.url).pathname)};\nglobalThis.held = lockDrive(process.argv[2]);\nconsole.log("held");\nsetInterval(() => {}, 1000);\n`);
+    await writeFile(
+      script,
+      `import { lockDrive } from ${JSON.stringify(new URL("./drive-lock.ts", import.meta.url).pathname)};\nglobalThis.held = lockDrive(process.argv[2]);\nconsole.log("held");\nsetInterval(() => {}, 1000);\n`,
+    );
     const child = spawn(process.execPath, ["--conditions=cfs-source", script, root], { stdio: ["ignore", "pipe", "inherit"] });
     const exited = new Promise((resolve) => child.once("exit", resolve));
     try {

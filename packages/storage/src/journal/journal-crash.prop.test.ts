@@ -7,8 +7,8 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 
 import { seededRandom } from "../device/seeded-random.ts";
-import { bedWith, headOf, openOn, payloadOf, quiet, replayAll } from "./journal.testbed.ts";
-import type { Bed } from "./journal.testbed.ts";
+import { bedWith, headOf, openOn, payloadOf, quiet, replayAll } from "./testing/journal-bed.ts";
+import type { Bed } from "./testing/journal-bed.ts";
 import type { Journal } from "./journal.ts";
 
 /** Settles requests in a random order, a few per turn; `budget` counts down to the cut. */
@@ -68,7 +68,14 @@ async function check(journal: Journal, log: readonly Written[], applied: number,
   expect(expected).toBe(journal.lastIndex + 1);
 }
 
-async function round(bed: Bed, weather: Weather, random: ReturnType<typeof seededRandom>, log: Written[], applied: number, salt: number): Promise<number> {
+async function round(
+  bed: Bed,
+  weather: Weather,
+  random: ReturnType<typeof seededRandom>,
+  log: Written[],
+  applied: number,
+  salt: number,
+): Promise<number> {
   const journal = await openOn(bed, { appliedIndex: applied, depth: 3 });
   await check(journal, log, applied, bed.durableIndex);
   bed.durableIndex = journal.lastIndex;
@@ -101,6 +108,7 @@ async function round(bed: Bed, weather: Weather, random: ReturnType<typeof seede
 }
 
 it("an acknowledged entry survives every power cut", { timeout: 120_000 }, async () => {
+  expect.hasAssertions();
   await fc.assert(
     fc.asyncProperty(fc.integer(), fc.integer({ min: 1, max: 4 }), async (seed, driveCount) => {
       const weather = new Weather(seed);

@@ -3,16 +3,32 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import { crc32cTable } from "./crc32c.ts";
-import { blockBytes, decodeHeader, decodeRecord, encodeHeader, encodeRecord, headerBytes, payloadIsWhole, recordHeaderBytes, recordSpanBytes } from "./journal-format.ts";
+import {
+  blockBytes,
+  decodeHeader,
+  decodeRecord,
+  encodeHeader,
+  encodeRecord,
+  headerBytes,
+  payloadIsWhole,
+  recordHeaderBytes,
+  recordSpanBytes,
+} from "./journal-format.ts";
 import type { FileHeader } from "./journal-format.ts";
-import { appendOne, bedWith, durable, headOf, openOn, payloadOf, replayAll, surgery } from "./journal.testbed.ts";
-import type { Bed } from "./journal.testbed.ts";
+import { appendOne, bedWith, durable, headOf, openOn, payloadOf, replayAll, surgery } from "./testing/journal-bed.ts";
+import type { Bed } from "./testing/journal-bed.ts";
 
 const identity = { fileId: 7, nonce: Buffer.from("nonce 12") };
 
 function record(index: number, headBytes: number, payloadBytes: number, offsetBytes: number): Buffer {
   const bytes = Buffer.alloc(recordSpanBytes(headBytes, payloadBytes));
-  encodeRecord(bytes, 0, identity, { index, durableIndex: index - 1, offsetBytes, head: headOf(index, headBytes), payload: [payloadOf(index, payloadBytes)] }, crc32cTable);
+  encodeRecord(
+    bytes,
+    0,
+    identity,
+    { index, durableIndex: index - 1, offsetBytes, head: headOf(index, headBytes), payload: [payloadOf(index, payloadBytes)] },
+    crc32cTable,
+  );
   return bytes;
 }
 
@@ -70,17 +86,23 @@ describe("a record", () => {
   it("survives encoding and decoding, whatever its numbers", () => {
     const safe = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
     fc.assert(
-      fc.property(safe, fc.nat(300), fc.uint8Array({ maxLength: 300 }), fc.array(fc.uint8Array({ maxLength: 200 }), { maxLength: 5 }), (index, blocks, head, payload) => {
-        const offsetBytes = blockBytes * (1 + blocks);
-        const target = Buffer.alloc(4096, 0xaa);
-        const span = encodeRecord(target, 8, identity, { index, durableIndex: 0, offsetBytes, head, payload }, crc32cTable);
-        const info = decodeRecord(target, 8, identity, offsetBytes, crc32cTable);
-        expect(info).toMatchObject({ index, offsetBytes, headBytes: head.length, durableIndex: 0 });
-        const content = Buffer.concat(payload);
-        expect(span).toBe(recordSpanBytes(head.length, content.length));
-        const payloadAt = 8 + recordHeaderBytes + head.length;
-        expect(target.subarray(payloadAt, payloadAt + content.length).equals(content)).toBe(true);
-      }),
+      fc.property(
+        safe,
+        fc.nat(300),
+        fc.uint8Array({ maxLength: 300 }),
+        fc.array(fc.uint8Array({ maxLength: 200 }), { maxLength: 5 }),
+        (index, blocks, head, payload) => {
+          const offsetBytes = blockBytes * (1 + blocks);
+          const target = Buffer.alloc(4096, 0xaa);
+          const span = encodeRecord(target, 8, identity, { index, durableIndex: 0, offsetBytes, head, payload }, crc32cTable);
+          const info = decodeRecord(target, 8, identity, offsetBytes, crc32cTable);
+          expect(info).toMatchObject({ index, offsetBytes, headBytes: head.length, durableIndex: 0 });
+          const content = Buffer.concat(payload);
+          expect(span).toBe(recordSpanBytes(head.length, content.length));
+          const payloadAt = 8 + recordHeaderBytes + head.length;
+          expect(target.subarray(payloadAt, payloadAt + content.length).equals(content)).toBe(true);
+        },
+      ),
     );
   });
 });
@@ -141,7 +163,9 @@ describe("a file", () => {
       const { fileId, recordOffsetBytes } = places[0] as (typeof places)[number];
       const cut = recordOffsetBytes + cutBytes;
       await surgery(bed, `/d0/journal/${String(fileId).padStart(10, "0")}.log`, (bytes) => bytes.fill(0, cut));
-      const wholeCount = places.filter((place, at) => place.recordOffsetBytes + recordHeaderBytes + 40 + (sizes[at] as number) <= cut).length;
+      const wholeCount = places.filter(
+        (place, at) => place.recordOffsetBytes + recordHeaderBytes + 40 + (sizes[at] as number) <= cut,
+      ).length;
       const again = await openOn(bed);
       expect(again.lastIndex).toBe(3 + wholeCount);
       expect((await replayAll(again)).length).toBe(3 + wholeCount);
@@ -156,9 +180,15 @@ describe("a file", () => {
 
   it("with a hole that acknowledged entries were in is reported, and cut only on demand", async () => {
     const bed = await bedWith();
-    await written(bed, Array.from({ length: 12 }, () => 300));
-    for (const drive of bed.drives) await surgery(bed, `${drive.path}${firstLog}`, (bytes) => bytes.fill(0x55, blockBytes * 5, blockBytes * 5 + 512));
-    await expect(openOn(bed)).rejects.toThrow(/CORRUPT: the journal has lost acknowledged entries: 5 is whole in no copy, and entries up to 11/);
+    await written(
+      bed,
+      Array.from({ length: 12 }, () => 300),
+    );
+    for (const drive of bed.drives)
+      await surgery(bed, `${drive.path}${firstLog}`, (bytes) => bytes.fill(0x55, blockBytes * 5, blockBytes * 5 + 512));
+    await expect(openOn(bed)).rejects.toThrow(
+      /CORRUPT: the journal has lost acknowledged entries: 5 is whole in no copy, and entries up to 11/,
+    );
     const journal = await openOn(bed, { acceptLoss: true });
     expect(bed.losses).toMatchObject([{ beginIndex: 5, lastIndex: 11 }]);
     expect(journal.lastIndex).toBe(4);
@@ -173,7 +203,11 @@ describe("a file", () => {
 
   it("with different holes in every copy is put together from all, and each is mended", async () => {
     const bed = await bedWith();
-    await written(bed, Array.from({ length: 14 }, () => 2000), { perFrame: 3 });
+    await written(
+      bed,
+      Array.from({ length: 14 }, () => 2000),
+      { perFrame: 3 },
+    );
     for (const [number, drive] of bed.drives.entries()) {
       await surgery(bed, `${drive.path}${firstLog}`, (bytes) => {
         for (let at = blockBytes * (1 + number); at < blockBytes * 13; at += blockBytes * 3) bytes.fill(0xc0 + number, at + 64, at + 128);
@@ -187,7 +221,11 @@ describe("a file", () => {
       const one = await openOn(bed, { acceptLoss: true }, [drive]);
       expect((await replayAll(one)).length).toBe(14);
       await one.close();
-      await Promise.all((await bed.memory.list(`${drive.path}/journal`)).filter((name) => name > "0000000003").map((name) => bed.memory.unlink(`${drive.path}/journal/${name}`)));
+      await Promise.all(
+        (await bed.memory.list(`${drive.path}/journal`))
+          .filter((name) => name > "0000000003")
+          .map((name) => bed.memory.unlink(`${drive.path}/journal/${name}`)),
+      );
     }
   });
 

@@ -59,7 +59,8 @@ export class JournalFiles {
     return Math.min(2, this.#settings.copyCount, this.drives.healthyCount);
   }
 
-  get #wantedCopies(): number {
+  /** Copies that a file should have. */
+  get wantedCopies(): number {
     return Math.min(this.#settings.copyCount, this.drives.healthyCount);
   }
 
@@ -146,7 +147,7 @@ export class JournalFiles {
   }
 
   async #ensure(file: LogFile): Promise<void> {
-    while (file.copies.length < this.#wantedCopies && !this.#isClosing) {
+    while (file.copies.length < this.wantedCopies && !this.#isClosing) {
       if (file.copies.length === 0 && file.sentBytes > blockBytes) break;
       const states = this.#choose(file);
       if (states.length === 0 && file.copies.length >= Math.max(1, this.requiredCopies)) break;
@@ -158,17 +159,19 @@ export class JournalFiles {
     }
     const isNamed = file.header.members.length === file.copies.length && file.driveIds.every((id) => file.header.members.includes(id));
     if (!isNamed && file.copies.length > 0 && !this.#isClosing) await this.#rewriteHeaders(file);
-    if (file.copies.length === 0 && !this.#isClosing) throw new CfsError("IO", `no copy of journal file ${file.fileId} is left on a healthy drive`);
+    if (file.copies.length === 0 && !this.#isClosing)
+      throw new CfsError("IO", `no copy of journal file ${file.fileId} is left on a healthy drive`);
   }
 
   /** Healthy drives with space for the copies that are missing; which ones goes round with the file id, so that all drives share the load. */
   #choose(file: LogFile): DriveState[] {
     const now = this.#parts.clock.monotonicMs();
     const states = this.drives.states.filter(
-      (state) => state.isHealthy && (state.fullUntilMs <= now || state.spares.length > 0) && file.copies.every((copy) => copy.state !== state),
+      (state) =>
+        state.isHealthy && (state.fullUntilMs <= now || state.spares.length > 0) && file.copies.every((copy) => copy.state !== state),
     );
     const shift = states.length === 0 ? 0 : file.fileId % states.length;
-    return [...states.slice(shift), ...states.slice(0, shift)].slice(0, this.#wantedCopies - file.copies.length);
+    return [...states.slice(shift), ...states.slice(0, shift)].slice(0, this.wantedCopies - file.copies.length);
   }
 
   async #waitForSpace(): Promise<void> {
@@ -222,7 +225,8 @@ export class JournalFiles {
   #abandon(copy: FileCopy): void {
     this.#parts.io.close(copy.file).then(
       () => undefined,
-      (reason: unknown) => this.#parts.log.warn("a journal file on a dropped drive did not close", { path: copy.path, reason: CfsError.from(reason).message }),
+      (reason: unknown) =>
+        this.#parts.log.warn("a journal file on a dropped drive did not close", { path: copy.path, reason: CfsError.from(reason).message }),
     );
   }
 

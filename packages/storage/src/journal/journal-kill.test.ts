@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 
 import { afterEach, beforeEach, expect, it } from "vitest";
 
-const child = fileURLToPath(new URL("./journal-kill.child.ts", import.meta.url));
+const child = fileURLToPath(new URL("./testing/killed-journal.ts", import.meta.url));
 let root = "";
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), "cfs-journal-"));
@@ -16,7 +16,9 @@ afterEach(() => rm(root, { recursive: true, force: true }));
 
 /** Runs the child until it said `lineCount` lines, and kills it. */
 async function life(copies: number, applied: number, lineCount: number): Promise<string[]> {
-  const process_ = spawn(process.execPath, ["--conditions=cfs-source", child, root, String(copies), String(applied)], { stdio: ["ignore", "pipe", "pipe"] });
+  const process_ = spawn(process.execPath, ["--conditions=cfs-source", child, root, String(copies), String(applied)], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   let output = "";
   let errors = "";
   process_.stderr.on("data", (data: Buffer) => {

@@ -80,7 +80,12 @@ async function run(root: string, sizeBytes: number, inFlight: number, count: num
         }
         if (!isRetiring && journal.files().length > 6) {
           isRetiring = true;
-          void journal.retire(index - 1, () => false).then(() => (isRetiring = false));
+          journal
+            .retire(index - 1, () => false)
+            .then(
+              () => (isRetiring = false),
+              (reason: unknown) => console.log("retire failed", reason),
+            );
         }
         if (done - base === count) resolve();
       };

@@ -11,7 +11,7 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import { crc32cTable } from "../journal/crc32c.ts";
 import { MirroredKv } from "./mirrored-kv.ts";
 
-const child = fileURLToPath(new URL("./mirrored-kv-kill.child.ts", import.meta.url));
+const child = fileURLToPath(new URL("./testing/killed-kv.ts", import.meta.url));
 const clock = { wallTime: () => ({ sec: 0, nsec: 0 }), monotonicMs: () => 0, after: () => () => undefined };
 let root = "";
 beforeEach(async () => {

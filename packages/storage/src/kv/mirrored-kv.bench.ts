@@ -60,9 +60,12 @@ for (const members of [1, 3]) {
   }
   await kv.flush({ sync: true });
   const ms = performance.now() - start;
-  console.log(`  write and flush: ${Math.round((count / ms) * 1000)} entries/s, CPU ${(((cpuMs() - cpu) / count) * 1000).toFixed(1)} us per entry (all threads)`);
+  console.log(
+    `  write and flush: ${Math.round((count / ms) * 1000)} entries/s, CPU ${(((cpuMs() - cpu) / count) * 1000).toFixed(1)} us per entry (all threads)`,
+  );
   timed("get, stored", 100_000, () => {
-    for (let number = 0; number < 100_000; number++) kv.get(keyOf(Math.imul(number, 7919) % count < 0 ? 1 : Math.imul(number, 7919) % count));
+    for (let number = 0; number < 100_000; number++)
+      kv.get(keyOf(Math.imul(number, 7919) % count < 0 ? 1 : Math.imul(number, 7919) % count));
   });
   timed("get, none there", 100_000, () => {
     for (let number = 0; number < 100_000; number++) kv.get(keyOf(count + number));

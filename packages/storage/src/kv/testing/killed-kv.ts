@@ -7,8 +7,8 @@ import { writeSync } from "node:fs";
 import { silentLogger } from "@cfs/core";
 import type { Clock } from "@cfs/core";
 
-import { crc32cTable } from "../journal/crc32c.ts";
-import { MirroredKv } from "./mirrored-kv.ts";
+import { crc32cTable } from "../../journal/crc32c.ts";
+import { MirroredKv } from "../mirrored-kv.ts";
 
 const clock: Clock = {
   wallTime: () => ({ sec: 0, nsec: 0 }),
@@ -18,8 +18,15 @@ const clock: Clock = {
     return () => clearTimeout(timer);
   },
 };
-const listener = { onMemberFailed: (directory: string, error: Error) => void writeSync(1, `wrong ${directory} ${error.message}\n`), onResync: () => undefined };
-const kv = await MirroredKv.open({ crc32c: crc32cTable, clock, log: silentLogger }, process.argv.slice(2), listener, { storeId: "node", flushBytes: 100_000, flushDelayMs: 2 });
+const listener = {
+  onMemberFailed: (directory: string, error: Error) => void writeSync(1, `wrong ${directory} ${error.message}\n`),
+  onResync: () => undefined,
+};
+const kv = await MirroredKv.open({ crc32c: crc32cTable, clock, log: silentLogger }, process.argv.slice(2), listener, {
+  storeId: "node",
+  flushBytes: 100_000,
+  flushDelayMs: 2,
+});
 for (let number = kv.appliedIndex + 1; ; number++) {
   const value = Buffer.alloc(200 + (number % 100), String(number).padStart(10, "0"));
   kv.writeAt([0, 1, 2, 3, 4, 5, 6, 7].map((key) => ({ key: `key ${key}`, value })).concat([{ key: `once ${number}`, value }]), number);

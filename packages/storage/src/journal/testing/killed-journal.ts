@@ -9,9 +9,9 @@ import { writeSync } from "node:fs";
 import { silentLogger } from "@cfs/core";
 import type { Clock } from "@cfs/core";
 
-import { RingIo } from "../device/ring-io.ts";
-import { crc32cTable } from "./crc32c.ts";
-import { Journal } from "./journal.ts";
+import { RingIo } from "../../device/ring-io.ts";
+import { crc32cTable } from "../crc32c.ts";
+import { Journal } from "../journal.ts";
 
 const [, , root, copies, applied] = process.argv as [string, string, string, string, string];
 
