@@ -281,6 +281,18 @@ export class JournalFiles {
     });
   }
 
+  /** A drive whose files could not be listed or opened at the start: the log goes on without it, as if it had failed later. */
+  startFailed(drive: JournalDrive, reason: Error): void {
+    for (const copy of [...this.strays]) {
+      if (copy.state.drive !== drive) continue;
+      this.strays.delete(copy);
+      this.#abandon(copy);
+    }
+    const state = this.drives.states.find((one) => one.drive === drive);
+    if (state === undefined) this.#listener.onDriveFailed(drive, reason);
+    else this.dropDrive(state, reason);
+  }
+
   /** The drive is not written to any more. */
   dropDrive(state: DriveState, reason: Error): void {
     assert(state.isHealthy, "a drive is dropped once");

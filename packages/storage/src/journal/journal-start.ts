@@ -35,7 +35,7 @@ export interface Started {
   readonly epoch: number;
   readonly nextFileId: number;
   readonly chains: readonly FileChain[];
-  /** Files without an entry that counts: to be let go once the new epoch is durable. */
+  /** Files without an entry that counts. */
   readonly empty: readonly LogFile[];
   readonly loss: Loss | null;
 }
@@ -66,13 +66,25 @@ export async function startJournal(
   counts: FileCounts,
 ): Promise<Started> {
   const found: FoundCopy[] = [];
-  for (const drive of drives) found.push(...(await findCopies(parts, files, drive)));
+  const failed: { readonly drive: JournalDrive; readonly reason: CfsError }[] = [];
+  for (const drive of drives) {
+    try {
+      found.push(...(await findCopies(parts, files, drive)));
+    } catch (cause) {
+      const reason = CfsError.from(cause);
+      if (reason.code === "NOT_SUPPORTED") throw reason;
+      failed.push({ drive, reason });
+    }
+  }
+  if (failed.length === drives.length) throw failed[0]?.reason;
   const all = groupCopies(found, settings);
   for (const file of all) {
     files.files.set(file.fileId, file);
     for (const copy of file.copies) files.strays.delete(copy);
   }
-  checkMembers(all, drives, settings);
+  for (const { drive, reason } of failed) files.startFailed(drive, reason);
+  const here = drives.filter((drive) => failed.every((one) => one.drive !== drive));
+  checkMembers(all, here, settings);
   await repairHeaders(parts, found, all, files, counts);
   const firsts = await firstIndexes(parts, all);
   const begin = firstToScan(firsts, settings.appliedIndex);

@@ -243,6 +243,45 @@ describe("a drive that fails", () => {
     await journal.close();
   });
 
+  it("at the start already is left out", async () => {
+    const bed = await bedWith({ driveCount: 3 });
+    let journal = await openOn(bed);
+    await fill(journal, bed, 10);
+    await journal.close();
+    bed.io.setRules([{ on: "open", path: "/d0/**", fail: "IO" }]);
+    journal = await openOn(bed);
+    expect(bed.failed).toEqual(["/d0"]);
+    expect((await replayAll(journal)).length).toBe(10);
+    await fill(journal, bed, 10);
+    expect(journal.files().at(-1)?.driveIds.length).toBe(2);
+    await journal.close();
+    bed.io.setRules([{ on: "list", fail: "IO" }]);
+    await expect(openOn(bed)).rejects.toThrow(/IO/);
+    bed.memory.pool.assertNoLeak();
+  });
+
+  it("or all that are full do not keep a node from starting, and what waits goes on when something is retired", async () => {
+    const bed = await bedWith({ driveCount: 1, capacityBytes: 5 * 64 * 1024 });
+    let journal = await openOn(bed, { copyCount: 1 });
+    const places = [];
+    while (places.length < 40 && journal.durableIndex === places.length) {
+      places.push(appendOne(journal, 8000));
+      await durable(journal, bed, places.length).catch(() => undefined);
+      if (journal.durableIndex < places.length) await quiet(50);
+    }
+    const stuck = journal.lastIndex;
+    expect(journal.durableIndex).toBeLessThan(stuck);
+    expect(bed.broken).toBeNull();
+    await journal.retire(journal.durableIndex, () => false);
+    bed.clock.advance(2000);
+    await durable(journal, bed, stuck);
+    expect(journal.durableIndex).toBe(stuck);
+    await journal.close();
+    journal = await openOn(bed, { copyCount: 1, appliedIndex: stuck - 1 });
+    expect((await replayAll(journal, stuck)).length).toBe(1);
+    await journal.close();
+  });
+
   it("leaves files with a copy too few, until they are protected again", async () => {
     const bed = await bedWith({ driveCount: 4 });
     const journal = await openOn(bed);

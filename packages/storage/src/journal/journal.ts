@@ -102,8 +102,9 @@ export class Journal {
     this.#chains = started.chains;
     this.#epoch = started.epoch;
     this.#writer.files.beginEpoch(started.epoch, started.lastIndex, started.nextFileId);
-    await this.#writer.begin(started.lastIndex);
+    // What holds no entry that counts can go first: it becomes the new file, so that a start needs no space.
     for (const file of started.empty) await this.#writer.files.discard(file);
+    await this.#writer.begin(started.lastIndex);
     await this.#writer.files.discardStrays();
   }
 
