@@ -76,7 +76,8 @@ export async function startJournal(
       failed.push({ drive, reason });
     }
   }
-  if (failed.length === drives.length) throw failed[0]?.reason;
+  const [first] = failed;
+  if (first !== undefined && failed.length === drives.length) throw first.reason;
   const all = groupCopies(found, settings);
   for (const file of all) {
     files.files.set(file.fileId, file);
