@@ -51,7 +51,10 @@ async function hasIdentity(path: string): Promise<boolean> {
     return (await readdir(path)).includes("identity.json");
   } catch (reason) {
     const code = (reason as NodeJS.ErrnoException).code;
-    if (code === "ENOENT") throw new CfsError("NOT_FOUND", `${path} does not exist; make it (mkdir -p ${path}), or mount the drive that belongs there`, { cause: reason });
+    if (code === "ENOENT")
+      throw new CfsError("NOT_FOUND", `${path} does not exist; make it (mkdir -p ${path}), or mount the drive that belongs there`, {
+        cause: reason,
+      });
     if (code === "ENOTDIR") throw new CfsError("NOT_DIRECTORY", `${path} is not a directory; --data takes directories`, { cause: reason });
     throw new CfsError(code === "EACCES" ? "ACCESS_DENIED" : "IO", `${path} cannot be read (${code ?? "unknown"})`, { cause: reason });
   }

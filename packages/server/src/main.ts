@@ -60,10 +60,19 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
   stack.defer(() => store.close());
   const engine = await Engine.open(
     { io, store, drives: drives.list, measure: (indexOf) => measureDrives(drives, indexOf), clock, random, logger },
-    { clusterId: drives.clusterId, nodeId: drives.nodeId, journalCacheBytes, rootUid: process.getuid?.() ?? 0, rootGid: process.getgid?.() ?? 0 },
+    {
+      clusterId: drives.clusterId,
+      nodeId: drives.nodeId,
+      journalCacheBytes,
+      rootUid: process.getuid?.() ?? 0,
+      rootGid: process.getgid?.() ?? 0,
+    },
   );
   stack.defer(() => engine.close());
-  const rpc = await RpcServer.listen({ clock, pool: payloadPool(io.pool) }, options.listen, { onConnection: (connection) => engine.sessions.accept(connection), routes: [] });
+  const rpc = await RpcServer.listen({ clock, pool: payloadPool(io.pool) }, options.listen, {
+    onConnection: (connection) => engine.sessions.accept(connection),
+    routes: [],
+  });
   stack.defer(() => rpc.close());
   logger.info("serving", { host: rpc.address.host, port: rpc.address.port, drives: drives.list.length, clusterId: drives.clusterId });
 

@@ -4,7 +4,12 @@
 
 export interface HealthFacts {
   /** Drives of the cluster's table that hold data or should. */
-  readonly drives: readonly { readonly index: number; readonly path: string; readonly state: "ok" | "failed" | "draining" | "removed" | "missing"; readonly reason: string }[];
+  readonly drives: readonly {
+    readonly index: number;
+    readonly path: string;
+    readonly state: "ok" | "failed" | "draining" | "removed" | "missing";
+    readonly reason: string;
+  }[];
   /** Fragments of a segment that new data gets, and how many of them may be lost. */
   readonly layout: { readonly k: number; readonly m: number } | null;
   readonly repairQueued: number;
@@ -34,14 +39,18 @@ export function judgeHealth(facts: HealthFacts): Health {
   const warnings: string[] = [];
   if (facts.fatal !== null) critical.push(`this node has stopped: ${facts.fatal}`);
   if (!facts.layout) critical.push("no drive is healthy: nothing can be written; see: cfs admin drive list");
-  if (facts.availableBytes <= 0) critical.push("the drives are full up to the reserve: writes get ENOSPC; delete files or add a drive: cfs admin drive add DIR");
+  if (facts.availableBytes <= 0)
+    critical.push("the drives are full up to the reserve: writes get ENOSPC; delete files or add a drive: cfs admin drive add DIR");
   for (const problem of facts.repairProblems.slice(0, 5)) critical.push(problem);
   for (const { path, state, reason, index } of facts.drives) {
     if (state === "failed" || state === "missing") {
-      warnings.push(`drive ${index} (${path}) is ${state}${reason === "" ? "" : `: ${reason}`}; replace it: cfs admin drive replace ${index} NEWDIR`);
+      warnings.push(
+        `drive ${index} (${path}) is ${state}${reason === "" ? "" : `: ${reason}`}; replace it: cfs admin drive replace ${index} NEWDIR`,
+      );
     }
   }
-  if (facts.layout && facts.layout.m === 0) warnings.push("nothing is redundant: one drive holds everything; add a second: cfs admin drive add DIR");
+  if (facts.layout && facts.layout.m === 0)
+    warnings.push("nothing is redundant: one drive holds everything; add a second: cfs admin drive add DIR");
   else if (facts.layout && facts.layout.m === 1) {
     warnings.push(`new data is stored ${facts.layout.k}+1: it survives the loss of one drive, not of two; six drives give 4+2`);
   }
