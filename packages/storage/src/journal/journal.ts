@@ -224,6 +224,20 @@ export class Journal {
     return gone.length;
   }
 
+  /** The drive, which must hold no journal files yet, gets copies of new files from now on. */
+  async addDrive(drive: JournalDrive): Promise<void> {
+    const { fileIds } = await this.#writer.files.drives.add(drive);
+    if (fileIds.length > 0) this.#parts.log.warn("a drive came with journal files, which are not looked at", { path: drive.path, files: fileIds.length });
+  }
+
+  /** The drive is not used any more, because it failed or leaves. False when the journal does not know it or has dropped it before. */
+  dropDrive(driveId: string, reason: CfsError): boolean {
+    const { files } = this.#writer;
+    const state = files.drives.states.find((one) => one.drive.driveId === driveId && one.isHealthy);
+    if (state !== undefined) files.dropDrive(state, reason);
+    return state !== undefined;
+  }
+
   /** Whether payloads of the file can be asked for. */
   hasFile(fileId: number): boolean {
     return this.#writer.files.files.has(fileId);

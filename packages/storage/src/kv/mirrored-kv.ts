@@ -362,6 +362,14 @@ export class MirroredKv implements OrderedKv {
     return this.#startRefill(directory, null);
   }
 
+  /** The directory is no member any more, because its drive failed or leaves. The last whole member stays. */
+  dropMember(directory: string, reason: CfsError): void {
+    const member = this.#members.find((one) => one.engine.directory === directory);
+    if (member === undefined) return;
+    if (member.isComplete && this.#members.filter((one) => one.isComplete).length === 1) return;
+    this.#drop(member, reason);
+  }
+
   /** Resolves when no member is being filled any more. */
   async resynced(): Promise<void> {
     while (this.#resyncs.size > 0) await Promise.all(this.#resyncs);
