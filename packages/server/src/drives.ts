@@ -9,7 +9,7 @@ import { readdir } from "node:fs/promises";
 import { resolve } from "node:path";
 import { CfsError } from "@cfs/core";
 import type { ClusterId, Logger, NodeId } from "@cfs/core";
-import { Drive, openDrives as openExisting, readIdentity } from "@cfs/storage";
+import { checkNew, Drive, openDrives as openExisting, readIdentity } from "@cfs/storage";
 import type { DriveIdentity, DriveParts } from "@cfs/storage";
 import { readBook } from "./maintenance/drive-book.ts";
 import type { BookEntry } from "./maintenance/drive-book.ts";
@@ -157,7 +157,8 @@ async function openUsable(parts: OpenDrivesParts, wanted: readonly Look[], paths
 }
 
 async function format(parts: OpenDrivesParts, paths: readonly string[]): Promise<Drive[]> {
-  const { random, logger } = parts;
+  const { io, random, logger } = parts;
+  for (const path of paths) await checkNew(io, path);
   const id = (): string => Buffer.from(random.bytes(new Uint8Array(16))).toString("hex");
   const owner = { clusterId: id() as ClusterId, nodeId: id() as NodeId };
   const drives: Drive[] = [];

@@ -46,6 +46,8 @@ export interface EngineOptions {
   readonly nodeId: string;
   /** Recent journal kept in memory, bytes. */
   readonly journalCacheBytes: number;
+  /** Start although most drives of the newest journal file are missing. */
+  readonly isDegraded: boolean;
   /** Owner of the root directory of a new file system. */
   readonly rootUid: number;
   readonly rootGid: number;
@@ -76,6 +78,8 @@ export class Engine {
   #isClosed = false;
   /** Hears what the node cannot go on from. */
   onFailed: ((error: CfsError) => void) | null = null;
+  /** Hears of a drive that the journal does not use any more. */
+  onDriveFailed: ((driveId: string, error: CfsError) => void) | null = null;
 
   private constructor(parts: EngineParts, built: { state: KvState; journal: Journal; driver: SingleReplica; segments: SegmentStore; capacity: Capacity; clusterId: string }) {
     const { io, clock, logger } = parts;
@@ -117,6 +121,7 @@ export class Engine {
     const state = new KvState(store, stateCaches);
     let onDurable = (_index: number): void => undefined;
     let onBroken = (_error: Error): void => undefined;
+    let onDriveFailed = (_driveId: string, _error: CfsError): void => undefined;
     const journalDrives: JournalDrive[] = parts.drives.map(({ driveId, path }) => ({ driveId, path }));
     const journal = await Journal.open(
       { io, crc32c, clock, random, log: logger },
@@ -124,10 +129,13 @@ export class Engine {
       {
         onDurable: (index) => onDurable(index),
         onBroken: (error) => onBroken(error),
-        onDriveFailed: (drive, error) => logger.error("a drive failed for the journal", { drive: drive.driveId, path: drive.path, reason: error.message }),
+        onDriveFailed: (drive, error) => {
+          logger.warn("the journal goes on without a drive", { drive: drive.driveId, path: drive.path, reason: error.message });
+          onDriveFailed(drive.driveId, CfsError.from(error));
+        },
         onLoss: (loss) => logger.error("acknowledged entries are lost", { loss: JSON.stringify(loss) }),
       },
-      { clusterId: options.clusterId, nodeId: options.nodeId, appliedIndex: store.appliedIndex, cacheBytes: options.journalCacheBytes },
+      { clusterId: options.clusterId, nodeId: options.nodeId, appliedIndex: store.appliedIndex, cacheBytes: options.journalCacheBytes, acceptMissing: options.isDegraded },
     );
     try {
       const driver = await SingleReplica.open({ log: journal, store, state, clock, logger });
@@ -137,6 +145,7 @@ export class Engine {
       const capacity = await Capacity.open({ measure: () => parts.measure((id) => driveIndex(state, id)), clock, logger });
       const engine = new Engine(parts, { state, journal, driver, segments, capacity, clusterId: options.clusterId });
       onBroken = (error) => engine.onFailed?.(CfsError.from(error));
+      onDriveFailed = (driveId, error) => engine.onDriveFailed?.(driveId, error);
       await engine.#start();
       return engine;
     } catch (reason) {
@@ -238,7 +247,8 @@ async function openSegments(parts: EngineParts, options: EngineOptions, state: K
   for (const { driveId, path } of parts.drives) {
     const record = table.find(({ id }) => id === driveId);
     if (!record) throw new CfsError("INVALID", `drive ${driveId} at ${path} is not part of this cluster; add it with: cfs admin drive add ${path}`);
-    segments.addDrive(await Containers.open(io, { index: record.index, directory: path }));
+    if (record.state === "removed") logger.warn("a drive that is named was removed from this node and is left alone", { path, drive: driveId });
+    else segments.addDrive(await Containers.open(io, { index: record.index, directory: path }));
   }
   return segments;
 }

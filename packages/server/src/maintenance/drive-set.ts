@@ -22,7 +22,7 @@ import type { Member } from "./drive-record.ts";
 import { DriveWatch } from "./drive-watch.ts";
 
 export interface DriveSetParts {
-  readonly engine: Pick<Engine, "state" | "driver" | "segments" | "journal" | "repairer" | "capacity">;
+  readonly engine: Pick<Engine, "state" | "driver" | "segments" | "journal" | "repairer" | "capacity" | "onDriveFailed">;
   readonly store: Pick<MirroredKv, "directories" | "resynced" | "addMember" | "dropMember">;
   readonly io: Io;
   readonly clock: Clock;
@@ -38,6 +38,8 @@ export interface DriveSetParts {
 
 /** Copies of the state, each on a drive of its own. */
 const stateCopies = 3;
+/** A drive on which the state failed so often gets no copy of it until the next start. */
+const stateFailuresMax = 3;
 
 export class DriveSet {
   readonly #parts: DriveSetParts;
@@ -49,6 +51,8 @@ export class DriveSet {
   #turn: Promise<void> = Promise.resolve();
   #refilling: Promise<void> = Promise.resolve();
   readonly #background: Set<Promise<void>> = new Set();
+  /** By directory of the state. */
+  readonly #stateFailures = new Map<string, number>();
   #isClosed = false;
 
   private constructor(parts: DriveSetParts) {
@@ -86,13 +90,18 @@ export class DriveSet {
   }
 
   #listen(): void {
-    const { segments } = this.#parts.engine;
+    const { engine } = this.#parts;
+    const { segments } = engine;
     const before = segments.onDamage;
     segments.onDamage = (damage) => {
       const member = this.#members.find(({ index }) => index === damage.segment.places[damage.fragment]?.drive);
       if (member !== undefined && damage.reason.code === "CORRUPT") member.checksumErrors++;
       else if (member !== undefined && damage.reason.code !== "NO_DEVICE") member.readErrors++;
       before?.(damage);
+    };
+    engine.onDriveFailed = (driveId, reason) => {
+      // A drive that leaves is told to the journal by this set itself.
+      if (this.#members.find((one) => one.driveId === driveId)?.state === "ok") this.fail(driveId, reason);
     };
     segments.onDriveFailed = (index, reason) => {
       const member = this.#members.find((one) => one.index === index);
@@ -164,6 +173,13 @@ export class DriveSet {
     drive.close();
   }
 
+  /** A copy of the state could not go on. Its drive may be healthy (the watch finds out): the copy is made anew, there or elsewhere. */
+  stateFailed(directory: string): void {
+    const failures = (this.#stateFailures.get(directory) ?? 0) + 1;
+    this.#stateFailures.set(directory, failures);
+    if (!this.#isClosed) this.#inBackground("making a copy of the state anew", () => this.#refillState());
+  }
+
   #refillState(): Promise<void> {
     this.#refilling = this.#refilling.then(() => this.#refillStateOnce());
     return this.#refilling;
@@ -174,7 +190,9 @@ export class DriveSet {
     const { store, open } = this.#parts;
     await store.resynced();
     while (!this.#isClosed && store.directories.length < stateCopies) {
-      const drive = open.find((one) => !store.directories.includes(one.statePath) && this.#memberOf(one)?.state === "ok");
+      const drive = open.find(
+        (one) => !store.directories.includes(one.statePath) && this.#memberOf(one)?.state === "ok" && (this.#stateFailures.get(one.statePath) ?? 0) < stateFailuresMax,
+      );
       if (drive === undefined) return;
       const before = store.directories.length;
       await store.addMember(drive.statePath);

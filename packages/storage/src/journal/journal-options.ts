@@ -36,6 +36,8 @@ export interface JournalOptions {
   readonly appliedIndex: number;
   /** Go on without acknowledged entries that no copy holds, and with most drives of the newest file missing; default false. */
   readonly acceptLoss?: boolean;
+  /** Go on with most drives of the newest file missing, as long as what is here has no gap; default false. */
+  readonly acceptMissing?: boolean;
   /** Bytes of a file, a multiple of 4096, at most 1 GiB; default 64 MiB. */
   readonly fileBytes?: number;
   /** Copies of a file on as many drives, 1 to 8; default 3. Fewer drives, fewer copies. */
@@ -61,6 +63,7 @@ const mebibyte = 1024 * 1024;
 export function settingsOf(options: JournalOptions): JournalSettings {
   const settings: JournalSettings = {
     acceptLoss: false,
+    acceptMissing: false,
     fileBytes: 64 * mebibyte,
     copyCount: 3,
     depth: 2,

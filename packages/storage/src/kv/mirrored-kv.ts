@@ -17,9 +17,10 @@ import type { Crc32c } from "../journal/journal-format.ts";
 import type { EngineOptions, Marker } from "./level-engine.ts";
 import { LevelEngine } from "./level-engine.ts";
 import { overlay, PendingWrites } from "./pending-writes.ts";
+import { StateSnapshot } from "./state-snapshot.ts";
 
 /** What a member's directory is opened as; LevelEngine unless a test says otherwise. */
-export type Engine = Pick<LevelEngine, "directory" | "get" | "write" | "marker" | "scan" | "close">;
+export type Engine = Pick<LevelEngine, "directory" | "get" | "write" | "marker" | "scan" | "close"> & Partial<Pick<LevelEngine, "snapshot">>;
 
 export interface EngineMaker {
   open(directory: string, crc32c: Crc32c, options: EngineOptions): Promise<Engine>;
@@ -354,6 +355,16 @@ export class MirroredKv implements OrderedKv {
     this.#cancelDelay?.();
     this.#cancelDelay = null;
     for (const waiter of [...this.#waiters.splice(0), ...this.#roomWaiters.splice(0)]) waiter.reject(this.#broken);
+  }
+
+  /** Everything that was written before the call, for reading only, as it stays while the store goes on. It must be closed before the store. */
+  async snapshot(): Promise<StateSnapshot> {
+    await this.flush({ sync: true });
+    for (const { isComplete, engine } of this.#members) {
+      if (!isComplete || engine.snapshot === undefined) continue;
+      return new StateSnapshot(engine.snapshot());
+    }
+    throw this.#broken ?? new CfsError("NOT_SUPPORTED", "no member of the state store can give a snapshot");
   }
 
   /** Makes `directory` a member, on a drive that is new or came back; what is there goes. Resolves when it is filled, or has failed, which the listener hears. */

@@ -278,6 +278,20 @@ export class SegmentStore {
     }
   }
 
+  /** Reads the header of one fragment from its drive and compares it with the segment; throws what is wrong. */
+  async checkHeader(segment: Segment, index: number): Promise<void> {
+    const place = segment.places[index] as FragmentPlace;
+    const containers = this.#drives.get(place.drive);
+    if (!containers) throw new CfsError("NO_DEVICE", `segment ${segment.id} fragment ${index}: drive ${place.drive} is not there`);
+    await this.#headers.load(segment, index, containers);
+  }
+
+  /** Reads a whole fragment, header and payload, from its own drive and verifies it; throws what is wrong. */
+  async checkFragment(segment: Segment, index: number): Promise<void> {
+    await this.checkHeader(segment, index);
+    this.#parts.pool.give(await this.readOwnBlocks(segment, index, 0, segment.fragmentBytes / blockBytes));
+  }
+
   /** Bytes of the segment's chunk table: any of its headers says so. */
   async tableBytes(segment: Segment): Promise<number> {
     let last: unknown = null;
