@@ -14,6 +14,7 @@ import type { Io, JournalDrive } from "@cfs/storage";
 import { Capacity } from "./capacity.ts";
 import type { DriveSpace } from "./capacity.ts";
 import { Compactor } from "./compactor.ts";
+import { OperationFigures } from "./operation-figures.ts";
 import { PackQueue } from "./pack-queue.ts";
 import { Packer } from "./packer.ts";
 import { ReadPath } from "./read-path.ts";
@@ -66,6 +67,7 @@ export class Engine {
   readonly capacity: Capacity;
   readonly reads: ReadPath;
   readonly writer: SegmentWriter;
+  readonly figures: OperationFigures;
   readonly packQueue: PackQueue = new PackQueue();
   readonly packer: Packer;
   readonly compactor: Compactor;
@@ -81,15 +83,16 @@ export class Engine {
   /** Hears of a drive that the journal does not use any more. */
   onDriveFailed: ((driveId: string, error: CfsError) => void) | null = null;
 
-  private constructor(parts: EngineParts, built: { state: KvState; journal: Journal; driver: SingleReplica; segments: SegmentStore; capacity: Capacity; clusterId: string }) {
+  private constructor(parts: EngineParts, built: { state: KvState; journal: Journal; driver: SingleReplica; segments: SegmentStore; capacity: Capacity; clusterId: string; figures: OperationFigures }) {
     const { io, clock, logger } = parts;
-    const { state, journal, driver, segments, capacity, clusterId } = built;
+    const { state, journal, driver, segments, capacity, clusterId, figures } = built;
     this.#parts = parts;
     this.state = state;
     this.journal = journal;
     this.driver = driver;
     this.segments = segments;
     this.capacity = capacity;
+    this.figures = figures;
     const { pool } = io;
     const store = segments;
     const packerOfBytes = new NativePacker(pool, clusterId);
@@ -101,7 +104,7 @@ export class Engine {
     this.reclaimer = new Reclaimer({ state, driver, store, clock, logger, compact: (segment) => this.compactor.compact(segment) });
     this.repairer = new Repairer({ state, driver, store, clock, logger });
     this.sweeper = new Sweeper({ state, store, logger });
-    const handler = new RequestHandler({ state, driver, reads: this.reads, capacity });
+    const handler = new RequestHandler({ state, driver, reads: this.reads, capacity, clock, figures });
     this.sessions = new SessionService({
       driver,
       state,
@@ -111,6 +114,7 @@ export class Engine {
       pool,
       clock,
       logger,
+      figures,
       onSessionClosed: (clientId) => this.#inBackground(() => this.reclaimer.endSession(clientId)),
     });
     driver.onFailed = (error) => this.onFailed?.(error);
@@ -122,12 +126,14 @@ export class Engine {
     let onDurable = (_index: number): void => undefined;
     let onBroken = (_error: Error): void => undefined;
     let onDriveFailed = (_driveId: string, _error: CfsError): void => undefined;
+    const figures = new OperationFigures();
     const journalDrives: JournalDrive[] = parts.drives.map(({ driveId, path }) => ({ driveId, path }));
     const journal = await Journal.open(
       { io, crc32c, clock, random, log: logger },
       journalDrives,
       {
         onDurable: (index) => onDurable(index),
+        onSynced: (milliseconds) => figures.journalSync.observeMs(milliseconds),
         onBroken: (error) => onBroken(error),
         onDriveFailed: (drive, error) => {
           logger.warn("the journal goes on without a drive", { drive: drive.driveId, path: drive.path, reason: error.message });
@@ -143,7 +149,7 @@ export class Engine {
       await formatOrCheck(parts, options, state, driver);
       const segments = await openSegments(parts, options, state);
       const capacity = await Capacity.open({ measure: () => parts.measure((id) => driveIndex(state, id)), clock, logger });
-      const engine = new Engine(parts, { state, journal, driver, segments, capacity, clusterId: options.clusterId });
+      const engine = new Engine(parts, { state, journal, driver, segments, capacity, clusterId: options.clusterId, figures });
       onBroken = (error) => engine.onFailed?.(CfsError.from(error));
       onDriveFailed = (driveId, error) => engine.onDriveFailed?.(driveId, error);
       await engine.#start();

@@ -27,11 +27,13 @@ export class LatencyFigures {
 
 export class OperationFigures {
   /** By kind of request or command. */
-  readonly operations = new Map<string, number>();
+  readonly operations: Map<string, number> = new Map();
   bytesRead = 0;
   bytesWritten = 0;
   /** From a read request to its reply. */
   readonly read: LatencyFigures = new LatencyFigures();
+  /** From the submission of a batch of journal entries to its being on every copy. */
+  readonly journalSync: LatencyFigures = new LatencyFigures();
   /** From the arrival of a command to its durability: one command of each connection is timed at a time. */
   readonly commit: LatencyFigures = new LatencyFigures();
 

@@ -7,10 +7,10 @@
 import { CfsError } from "@cfs/core";
 import type { Logger } from "@cfs/core";
 import type { Address } from "@cfs/rpc";
-import { addressText } from "@cfs/rpc";
 import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Health } from "../admin/health.ts";
+import { addressError } from "./check-address.ts";
 import type { Metrics } from "./metrics.ts";
 
 export interface HttpServerParts {
@@ -45,10 +45,7 @@ export class HttpServer {
     const http = new HttpServer(parts);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const server = http.#server;
-    const fail = (reason: NodeJS.ErrnoException): void => {
-      const code = reason.code === "EADDRINUSE" ? "ADDRESS_IN_USE" : reason.code === "EACCES" ? "ACCESS_DENIED" : "IO";
-      reject(new CfsError(code, `cannot serve HTTP on ${addressText(address)}: ${reason.message}`, { cause: reason }));
-    };
+    const fail = (reason: NodeJS.ErrnoException): void => reject(addressError(address, reason));
     server.once("error", fail);
     server.listen({ host: address.host, port: address.port }, resolve);
     await promise;

@@ -84,7 +84,8 @@ export class Metrics {
   }
 
   #addJournal(): void {
-    const { journal, packQueue, state, packer } = this.#parts.engine;
+    const { journal, packQueue, state, packer, figures } = this.#parts.engine;
+    registerLatency(this.#registry, { name: "cfs_journal_sync_seconds", help: "A batch of journal entries, written to every copy" }, figures.journalSync);
     this.#gauge("cfs_journal_depth_entries", "Entries of the journal that are not durable yet", () => journal.lastIndex - journal.durableIndex);
     this.#gauge("cfs_journal_pending_bytes", "Bytes of the journal that are not durable yet", () => journal.statistics.pendingBytes);
     this.#gauge("cfs_journal_size_bytes", "Journal files, of one copy", () => journal.statistics.totalBytes);

@@ -21,6 +21,8 @@ export interface JournalParts {
 export interface JournalListener {
   /** Everything up to `index` is on every copy; rising, once per completed batch. */
   onDurable(index: number): void;
+  /** A write to every copy took this long; once per completed batch. */
+  onSynced?(milliseconds: number): void;
   /** A drive failed or hung: the journal has dropped it and goes on without it. */
   onDriveFailed(drive: JournalDrive, error: Error): void;
   /** No drive is left to write to: nothing more becomes durable, `append` throws. */
