@@ -8,3 +8,7 @@ export type { TransportSuiteOptions, TransportUnderTest } from "./conformance/tr
 /** Conformance suites, models and simulators for tests of every package. */
 export { kvSuite } from "./conformance/kv-suite.ts";
 export type { KvSuiteFactory } from "./conformance/kv-suite.ts";
+/** Test equipment: servers in memory, models, conformance suites. Never a runtime dependency. */
+export { MemoryRemote } from "./memory-remote.ts";
+export { MemoryServer } from "./memory-server.ts";
+export type { MemoryServerOptions } from "./memory-server.ts";
