@@ -32,6 +32,8 @@ export interface InodeBudgets {
 export class InodeCache {
   readonly #budgets: InodeBudgets;
   readonly #entries: Map<InodeNumber, CachedInode> = new Map();
+  /** Those whose inline data is loaded. */
+  readonly #inlined: Map<InodeNumber, CachedInode> = new Map();
   readonly #hand: ClockHand<CachedInode>;
   readonly #inlineHand: ClockHand<CachedInode>;
   #changed: CachedInode[] = [];
@@ -42,7 +44,7 @@ export class InodeCache {
   constructor(budgets: InodeBudgets) {
     this.#budgets = budgets;
     this.#hand = new ClockHand(this.#entries);
-    this.#inlineHand = new ClockHand(this.#entries);
+    this.#inlineHand = new ClockHand(this.#inlined);
   }
 
   get size(): number {
@@ -130,6 +132,7 @@ export class InodeCache {
 
   clear(): void {
     this.#entries.clear();
+    this.#inlined.clear();
     this.#changed = [];
     this.#inlineBytes = 0;
     this.#sweepAt = 0;
@@ -161,12 +164,16 @@ export class InodeCache {
   #count(entry: CachedInode): void {
     if (this.#entries.get(entry.ino) !== entry) return;
     const bytes = entry.inode?.inline?.length ?? 0;
+    if (bytes === entry.inlineBytes) return;
+    if (entry.inlineBytes === 0) this.#inlined.set(entry.ino, entry);
+    else if (bytes === 0) this.#inlined.delete(entry.ino);
     this.#inlineBytes += bytes - entry.inlineBytes;
     entry.inlineBytes = bytes;
   }
 
   #evict(entry: CachedInode): void {
     this.#entries.delete(entry.ino);
+    this.#inlined.delete(entry.ino);
     this.#inlineBytes -= entry.inlineBytes;
     entry.inlineBytes = 0;
   }
@@ -174,7 +181,7 @@ export class InodeCache {
   #evictInline(durableSeq: number): void {
     const target = this.#budgets.inlineBytes * 0.9;
     this.#inlineHand.sweep(() => this.#inlineBytes <= target, (entry) => {
-      if (entry.inlineBytes === 0 || entry.seq > durableSeq) return;
+      if (entry.seq > durableSeq) return;
       if (entry.isInlineUsed) {
         entry.isInlineUsed = false;
         return;

@@ -149,7 +149,7 @@ export class Tree {
   }
 
   setXattr(ino: InodeNumber, name: string, value: Uint8Array | null, flags: number, killSetGid: boolean, caller: Caller): Awaitable<void> {
-    const own = value === null ? null : Uint8Array.from(value);
+    const own = value === null ? null : new Uint8Array(value);
     return this.#commands.change(() => {
       this.#commands.apply({ type: "setXattr", ino, name, value: own, flags, killSetGid, caller, time: this.#commands.now() });
     });
