@@ -112,6 +112,12 @@ export class DriveSet {
     };
   }
 
+  /** A fragment on the drive was found wrong by a scrub. */
+  noteWrongFragment(index: number): void {
+    const member = this.#members.find((one) => one.index === index);
+    if (member !== undefined) member.checksumErrors++;
+  }
+
   get members(): readonly Member[] {
     return this.#members;
   }

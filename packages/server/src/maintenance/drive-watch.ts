@@ -65,7 +65,11 @@ export class DriveWatch {
   }
 
   async #examine(drive: Drive, mustProbe: boolean): Promise<void> {
-    const identity = await readIdentity(this.#parts.io, drive.path);
+    const identity = await readIdentity(this.#parts.io, drive.path).catch((reason: unknown) => {
+      const error = CfsError.from(reason);
+      if (error.code !== "NOT_FOUND") throw error;
+      throw new CfsError("NOT_FOUND", `${drive.path} holds no identity.json any more: the drive was unmounted or emptied`, { cause: error });
+    });
     if (identity.driveId !== drive.driveId) {
       throw new CfsError("NO_DEVICE", `${drive.path} is now drive ${identity.driveId}, not ${drive.driveId}`);
     }

@@ -12,11 +12,13 @@ import { fragmentBlockBytes } from "@cfs/storage";
 import type { MirroredKv } from "@cfs/storage";
 import type { Engine } from "../engine/engine.ts";
 import { filesIn } from "./damaged-files.ts";
+import type { DriveSet } from "./drive-set.ts";
 import { reportWhile } from "./running-report.ts";
 
 export interface ScrubParts {
   readonly engine: Pick<Engine, "state" | "segments" | "repairer" | "allSegments">;
   readonly store: Pick<MirroredKv, "snapshot">;
+  readonly driveSet: Pick<DriveSet, "members" | "noteWrongFragment">;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -31,6 +33,8 @@ const filesShown = 20;
 interface Damaged {
   readonly segment: SegmentId;
   readonly fragment: number;
+  /** Which drive it was on, and its directory. */
+  readonly where: string;
   readonly reason: string;
 }
 
@@ -113,8 +117,15 @@ class ScrubRun {
     this.bytesChecked += segment.fragmentBytes + fragmentBlockBytes;
     if (reason === null) return;
     this.fragmentsBad++;
-    if (this.#damaged.length < damagedMax) this.#damaged.push({ segment: segment.id, fragment, reason });
+    const drive = segment.places[fragment]?.drive ?? -1;
+    this.#parts.driveSet.noteWrongFragment(drive);
+    if (this.#damaged.length < damagedMax) this.#damaged.push({ segment: segment.id, fragment, where: this.#whereIs(drive), reason });
     this.#parts.engine.repairer.add(segment.id, fragment);
+  }
+
+  #whereIs(drive: number): string {
+    const member = this.#parts.driveSet.members.find(({ index }) => index === drive);
+    return member === undefined ? "a drive that is not there" : `drive ${member.driveId.slice(0, 8)} (${member.path})`;
   }
 
   /** Why the fragment is wrong; null when it is right, or is not there any more to be right or wrong. */
@@ -143,11 +154,12 @@ class ScrubRun {
     const ids = [...new Set(this.#damaged.map(({ segment }) => segment))];
     const segments = ids.flatMap((id) => engine.state.content.segment(id) ?? []);
     const files = await filesIn({ state: engine.state, store, segments: engine.segments }, segments, signal);
-    for (const { segment: id, fragment, reason } of this.#damaged) {
+    for (const { segment: id, fragment, where, reason } of this.#damaged) {
       const segment = engine.state.content.segment(id);
       const still = segment === null ? null : await this.#verify(structuredClone(segment), fragment);
       if (still === null) this.fragmentsRepaired++;
-      this.#findings.push(`${reason}: ${still === null ? "repaired" : `not repaired (${still})`}${namesOf(files.get(id) ?? [])}`);
+      const result = still === null ? "repaired" : `not repaired (${still})`;
+      this.#findings.push(`fragment ${fragment} of segment ${id} on ${where}: ${reason}; ${result}${namesOf(files.get(id) ?? [])}`);
     }
     const more = this.fragmentsBad - this.#damaged.length;
     if (more > 0) this.#findings.push(`${more} more wrong fragments are not listed; run the scrub again`);
