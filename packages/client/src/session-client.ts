@@ -143,7 +143,10 @@ export class SessionClient implements Remote {
         }
       };
       const { clientId, host, mountpoint } = this.#options;
-      connection.send({ head: encodeClientMessage({ type: "hello", version: sessionVersion, clientId, durableSeq: this.#durableSeq, host, mountpoint }), payload: [] });
+      connection.send({
+        head: encodeClientMessage({ type: "hello", version: sessionVersion, clientId, durableSeq: this.#durableSeq, host, mountpoint }),
+        payload: [],
+      });
     });
   }
 
@@ -167,7 +170,8 @@ export class SessionClient implements Remote {
       welcomed();
     } else if (message.type === "progress") this.#progress(message.durableSeq, message.availableBytes);
     else if (message.seq === 0) this.#refuse(CfsError.fromErrno(message.errno, message.message.replace(/^[A-Z_]+: /, "")));
-    else this.listener?.onRejected({ seq: message.seq, errno: message.errno, message: message.message, ino: message.ino as InodeNumber | 0 });
+    else
+      this.listener?.onRejected({ seq: message.seq, errno: message.errno, message: message.message, ino: message.ino as InodeNumber | 0 });
   }
 
   /** The server ends the session or does not begin it. */
@@ -330,7 +334,14 @@ export class SessionClient implements Remote {
       return;
     }
     if (payload.length > 0) this.#parts.give(payload);
-    waiting.reject(CfsError.fromErrno(message.errno, Buffer.from(message.body).toString("utf8").replace(/^[A-Z_]+: /, "")));
+    waiting.reject(
+      CfsError.fromErrno(
+        message.errno,
+        Buffer.from(message.body)
+          .toString("utf8")
+          .replace(/^[A-Z_]+: /, ""),
+      ),
+    );
   }
 
   async takeGrant(): Promise<{ readonly begin: number; readonly end: number }> {
@@ -343,11 +354,20 @@ export class SessionClient implements Remote {
     return decodeInodeReply((await this.#ask({ kind: "inode", ino, withInline })).body);
   }
 
-  async fetchDirent(parent: InodeNumber, name: Name, withInline: boolean): Promise<{ readonly dirent: NamedDirent; readonly inode: Inode } | null> {
+  async fetchDirent(
+    parent: InodeNumber,
+    name: Name,
+    withInline: boolean,
+  ): Promise<{ readonly dirent: NamedDirent; readonly inode: Inode } | null> {
     return decodeDirentReply((await this.#ask({ kind: "dirent", parent, name, withInline })).body);
   }
 
-  async fetchDirectory(parent: InodeNumber, cookie: number, limit: number, withInline: boolean): Promise<{ readonly entries: readonly ListedEntry[]; readonly isEnd: boolean }> {
+  async fetchDirectory(
+    parent: InodeNumber,
+    cookie: number,
+    limit: number,
+    withInline: boolean,
+  ): Promise<{ readonly entries: readonly ListedEntry[]; readonly isEnd: boolean }> {
     const { body } = await this.#ask({ kind: "directory", parent, cookie, limit, withInline });
     const { entries, isEnd } = decodeDirectoryReply(body);
     return { entries: entries.map(({ dirent, inode }) => ({ ...dirent, inode })), isEnd };
@@ -369,7 +389,15 @@ export class SessionClient implements Remote {
 
   async statistics(): Promise<FileSystemStatistics> {
     const numbers = decodeNumbersReply((await this.#ask({ kind: "statistics" })).body, 7);
-    const [blockSizeBytes, blocks, blocksFree, blocksAvailable, files, filesFree, nameBytesMax] = numbers as [number, number, number, number, number, number, number];
+    const [blockSizeBytes, blocks, blocksFree, blocksAvailable, files, filesFree, nameBytesMax] = numbers as [
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
     return { blockSizeBytes, blocks, blocksFree, blocksAvailable, files, filesFree, nameBytesMax };
   }
 

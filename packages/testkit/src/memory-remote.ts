@@ -81,7 +81,11 @@ export class MemoryRemote implements Remote {
     });
   }
 
-  fetchDirent(parent: InodeNumber, name: Name, withInline: boolean): Promise<{ readonly dirent: NamedDirent; readonly inode: Inode } | null> {
+  fetchDirent(
+    parent: InodeNumber,
+    name: Name,
+    withInline: boolean,
+  ): Promise<{ readonly dirent: NamedDirent; readonly inode: Inode } | null> {
     return this.#call("fetchDirent", () => {
       const dirent = this.#server.state.dirent(parent, name);
       if (dirent === null) return null;
@@ -89,7 +93,12 @@ export class MemoryRemote implements Remote {
     });
   }
 
-  fetchDirectory(parent: InodeNumber, cookie: number, limit: number, withInline: boolean): Promise<{ readonly entries: readonly ListedEntry[]; readonly isEnd: boolean }> {
+  fetchDirectory(
+    parent: InodeNumber,
+    cookie: number,
+    limit: number,
+    withInline: boolean,
+  ): Promise<{ readonly entries: readonly ListedEntry[]; readonly isEnd: boolean }> {
     return this.#call("fetchDirectory", async () => {
       const count = Math.min(limit, this.#server.options.pageEntriesMax);
       const found = await listDirectory(this.#server.state, parent, cookie, count);

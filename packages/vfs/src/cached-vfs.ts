@@ -29,7 +29,18 @@ import { Tree } from "./tree.ts";
 import { withDefaults } from "./vfs-options.ts";
 import type { CachedVfsOptions, CachedVfsSettings } from "./vfs-options.ts";
 import type {
-  AttributeChange, Awaitable, Caller, DirectoryEntry, Entry, FileSystemStatistics, Invalidation, NewNode, OpenFile, ReadResult, Vfs, VfsWait,
+  AttributeChange,
+  Awaitable,
+  Caller,
+  DirectoryEntry,
+  Entry,
+  FileSystemStatistics,
+  Invalidation,
+  NewNode,
+  OpenFile,
+  ReadResult,
+  Vfs,
+  VfsWait,
 } from "./vfs.ts";
 
 export interface CachedVfsParts {
@@ -284,7 +295,9 @@ export class CachedVfs implements Vfs {
       for (const { ino } of this.#open.directories.all()) this.#open.errors.latch(ino, error);
       this.#open.errors.latchAnywhere(error);
     }
-    const names = [...this.#state.directories()].flatMap((directory) => [...directory.names()].map(({ name }) => ({ parent: directory.ino, name })));
+    const names = [...this.#state.directories()].flatMap((directory) =>
+      [...directory.names()].map(({ name }) => ({ parent: directory.ino, name })),
+    );
     this.#durability.reset(error);
     this.#numbers.reset();
     this.#state.orphans.clear();

@@ -129,7 +129,11 @@ export class Durability {
       this.#spaceBytes -= item.spaceBytes;
       this.#submitted.shift();
     }
-    for (let waiter = this.#durableWaiters.first; waiter !== undefined && waiter.seq <= this.#durableSeq; waiter = this.#durableWaiters.first) {
+    for (
+      let waiter = this.#durableWaiters.first;
+      waiter !== undefined && waiter.seq <= this.#durableSeq;
+      waiter = this.#durableWaiters.first
+    ) {
       this.#durableWaiters.shift();
       waiter.resolve();
     }

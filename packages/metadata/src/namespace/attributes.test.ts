@@ -80,7 +80,18 @@ describe("set-id bits", () => {
     shell.write(ino, 0, "a", { killSetId: true });
     expect(shell.mode(ino)).toBe("755");
     shell.set(ino, { mode: 0o6755 });
-    shell.as(ada).run({ type: "allocate", ino, action: "reserve", keepSize: false, offsetBytes: 0, lengthBytes: 10, caller: ada, time: shell.world.time() });
+    shell
+      .as(ada)
+      .run({
+        type: "allocate",
+        ino,
+        action: "reserve",
+        keepSize: false,
+        offsetBytes: 0,
+        lengthBytes: 10,
+        caller: ada,
+        time: shell.world.time(),
+      });
     expect(shell.mode(ino)).toBe("755");
   });
 });
@@ -127,7 +138,9 @@ describe("times", () => {
     const ino = shell.make("f", "file", 0o644);
     shell.set(ino, { atime: { sec: -1, nsec: 999_999_999 }, mtime: moment, time: { sec: 9999, nsec: 3 } });
     const inode = shell.world.inode(ino);
-    expect([inode.atimeSec, inode.atimeNsec, inode.mtimeSec, inode.mtimeNsec, inode.ctimeSec, inode.ctimeNsec]).toEqual([-1, 999_999_999, 77, 5, 9999, 3]);
+    expect([inode.atimeSec, inode.atimeNsec, inode.mtimeSec, inode.mtimeNsec, inode.ctimeSec, inode.ctimeNsec]).toEqual([
+      -1, 999_999_999, 77, 5, 9999, 3,
+    ]);
     shell.set(ino, { mtime: moment, ctime: { sec: 12, nsec: 1 } });
     expect(shell.world.inode(ino).ctimeSec).toBe(12);
   });

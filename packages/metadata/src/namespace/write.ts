@@ -28,7 +28,13 @@ export function fitsInline(inode: Inode, offsetBytes: number, lengthBytes: numbe
 }
 
 /** Must the inode's inline data be spilled before this command? For a payload write, an allocate, or the target of a copyRange. */
-export function needsSpill(inode: Inode, command: Pick<Write | Allocate | CopyRange, "type" | "lengthBytes"> & { readonly offsetBytes: number; readonly action?: Allocate["action"] }): boolean {
+export function needsSpill(
+  inode: Inode,
+  command: Pick<Write | Allocate | CopyRange, "type" | "lengthBytes"> & {
+    readonly offsetBytes: number;
+    readonly action?: Allocate["action"];
+  },
+): boolean {
   if (inode.inlineBytes === 0) return false;
   const end = command.offsetBytes + command.lengthBytes;
   if (command.type === "allocate") return command.action !== "punch" && end > inlineBytesMax;
@@ -125,7 +131,8 @@ export function guessAllocated(inode: Inode, lengthBytes: number, end: number): 
 
 /** The old inline data that an inline write keeps a part of; read before the first change. */
 function writeReads(state: State, inode: Inode, command: Write): Uint8Array | null {
-  const isNeeded = command.source.kind === "inline" && inode.inlineBytes > 0 && (command.offsetBytes > 0 || command.lengthBytes < inode.inlineBytes);
+  const isNeeded =
+    command.source.kind === "inline" && inode.inlineBytes > 0 && (command.offsetBytes > 0 || command.lengthBytes < inode.inlineBytes);
   return isNeeded ? state.inline(inode) : null;
 }
 

@@ -164,7 +164,8 @@ export class JournalFiles {
   #choose(file: LogFile): DriveState[] {
     const now = this.#parts.clock.monotonicMs();
     const states = this.drives.states.filter(
-      (state) => state.isHealthy && (state.fullUntilMs <= now || state.spares.length > 0) && file.copies.every((copy) => copy.state !== state),
+      (state) =>
+        state.isHealthy && (state.fullUntilMs <= now || state.spares.length > 0) && file.copies.every((copy) => copy.state !== state),
     );
     const shift = states.length === 0 ? 0 : file.fileId % states.length;
     return [...states.slice(shift), ...states.slice(0, shift)].slice(0, this.#wantedCopies - file.copies.length);
@@ -220,7 +221,8 @@ export class JournalFiles {
   #abandon(copy: FileCopy): void {
     this.#parts.io.close(copy.file).then(
       () => undefined,
-      (reason: unknown) => this.#parts.log.warn("a journal file on a dropped drive did not close", { path: copy.path, reason: CfsError.from(reason).message }),
+      (reason: unknown) =>
+        this.#parts.log.warn("a journal file on a dropped drive did not close", { path: copy.path, reason: CfsError.from(reason).message }),
     );
   }
 

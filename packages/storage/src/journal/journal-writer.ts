@@ -306,7 +306,13 @@ export class JournalWriter {
     for (const state of late) {
       if (!state.isHealthy) continue;
       this.counts.stallCount++;
-      this.files.dropDrive(state, new CfsError("TIMED_OUT", `a journal write to ${state.drive.path} hangs for ${this.#settings.stallMs} ms while other drives were done`));
+      this.files.dropDrive(
+        state,
+        new CfsError(
+          "TIMED_OUT",
+          `a journal write to ${state.drive.path} hangs for ${this.#settings.stallMs} ms while other drives were done`,
+        ),
+      );
     }
     if (late.size > 0) this.#settle();
   }

@@ -5,7 +5,12 @@ import { bedWith, appendOne, durable, headOf, openOn, payloadOf, quiet, replayAl
 import type { Bed } from "./journal.testbed.ts";
 import type { Journal } from "./journal.ts";
 
-async function fill(journal: Journal, bed: Bed, count: number, payloadBytes = 100): Promise<{ index: number; fileId: number; recordOffsetBytes: number }[]> {
+async function fill(
+  journal: Journal,
+  bed: Bed,
+  count: number,
+  payloadBytes = 100,
+): Promise<{ index: number; fileId: number; recordOffsetBytes: number }[]> {
   const places = [];
   for (let number = 0; number < count; number++) {
     places.push(appendOne(journal, payloadBytes));
@@ -28,7 +33,10 @@ describe("appending", () => {
     const records = await replayAll(again);
     expect(records.map((record) => record.index)).toEqual(places.map((place) => place.index));
     for (const [at, record] of records.entries()) {
-      expect({ fileId: record.fileId, at: record.recordOffsetBytes }).toEqual({ fileId: places[at]?.fileId, at: places[at]?.recordOffsetBytes });
+      expect({ fileId: record.fileId, at: record.recordOffsetBytes }).toEqual({
+        fileId: places[at]?.fileId,
+        at: places[at]?.recordOffsetBytes,
+      });
       expect(record.head).toEqual(Buffer.from(headOf(record.index)));
       expect(record.payload).toEqual(Buffer.from(payloadOf(record.index, 100)));
     }
@@ -95,7 +103,9 @@ describe("payloads", () => {
     const journal = await openOn(bed);
     const places = await fill(journal, bed, 100, 5000);
     for (const place of places) {
-      expect(Buffer.from(await journal.readPayload(place.fileId, place.recordOffsetBytes))).toEqual(Buffer.from(payloadOf(place.index, 5000)));
+      expect(Buffer.from(await journal.readPayload(place.fileId, place.recordOffsetBytes))).toEqual(
+        Buffer.from(payloadOf(place.index, 5000)),
+      );
     }
     const { cacheHitCount, driveReadCount } = journal.statistics;
     expect(cacheHitCount).toBeGreaterThan(0);
@@ -114,11 +124,16 @@ describe("payloads", () => {
     journal = await openOn(bed);
     await surgery(bed, `/d0${name}`, (bytes) => bytes.fill(0xee, place.recordOffsetBytes + 200, place.recordOffsetBytes + 300));
     await surgery(bed, `/d1${name}`, (bytes) => bytes.fill(0xee, place.recordOffsetBytes + 8, place.recordOffsetBytes + 12));
-    expect(Buffer.from(await journal.readPayload(place.fileId, place.recordOffsetBytes))).toEqual(Buffer.from(payloadOf(place.index, 3000)));
+    expect(Buffer.from(await journal.readPayload(place.fileId, place.recordOffsetBytes))).toEqual(
+      Buffer.from(payloadOf(place.index, 3000)),
+    );
     expect(journal.statistics.repairedCount).toBe(2);
     await surgery(bed, `/d2${name}`, (bytes) => bytes.fill(0, place.recordOffsetBytes, place.recordOffsetBytes + 3200));
-    expect(Buffer.from(await journal.readPayload(place.fileId, place.recordOffsetBytes))).toEqual(Buffer.from(payloadOf(place.index, 3000)));
-    for (const drive of ["/d0", "/d1", "/d2"]) await surgery(bed, `${drive}${name}`, (bytes) => bytes.fill(9, place.recordOffsetBytes, place.recordOffsetBytes + 70));
+    expect(Buffer.from(await journal.readPayload(place.fileId, place.recordOffsetBytes))).toEqual(
+      Buffer.from(payloadOf(place.index, 3000)),
+    );
+    for (const drive of ["/d0", "/d1", "/d2"])
+      await surgery(bed, `${drive}${name}`, (bytes) => bytes.fill(9, place.recordOffsetBytes, place.recordOffsetBytes + 70));
     await expect(journal.readPayload(place.fileId, place.recordOffsetBytes)).rejects.toThrow(/CORRUPT.*no whole record/);
     await journal.close();
   });
@@ -139,7 +154,11 @@ describe("a drive that fails", () => {
     expect(last?.driveIds.length).toBe(3);
     expect(last?.driveIds).not.toContain(member);
     await journal.close();
-    const again = await openOn(bed, {}, bed.drives.filter((one) => one !== drive));
+    const again = await openOn(
+      bed,
+      {},
+      bed.drives.filter((one) => one !== drive),
+    );
     expect((await replayAll(again)).length).toBe(50);
     await again.close();
   });

@@ -83,11 +83,23 @@ export async function bedWith(options: BedOptions = {}): Promise<Bed> {
   return { memory, io: new FaultyIo({ io: memory, clock }), clock, drives, failed: [], losses: [], durableIndex: 0, broken: null };
 }
 
-export const small: JournalOptions = { clusterId, nodeId, fileBytes: 64 * 1024, chunkBytes: 16 * 1024, cacheBytes: 64 * 1024, appliedIndex: 0 };
+export const small: JournalOptions = {
+  clusterId,
+  nodeId,
+  fileBytes: 64 * 1024,
+  chunkBytes: 16 * 1024,
+  cacheBytes: 64 * 1024,
+  appliedIndex: 0,
+};
 
 let seed = 7;
 
-export async function openOn(bed: Bed, options: Partial<JournalOptions> = {}, drives: readonly JournalDrive[] = bed.drives, io: Io = bed.io): Promise<Journal> {
+export async function openOn(
+  bed: Bed,
+  options: Partial<JournalOptions> = {},
+  drives: readonly JournalDrive[] = bed.drives,
+  io: Io = bed.io,
+): Promise<Journal> {
   const parts = { io, crc32c: crc32cTable, clock: bed.clock, random: seededRandom(seed++), log: silentLogger };
   const listener = {
     onDurable: (index: number) => {

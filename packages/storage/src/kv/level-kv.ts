@@ -10,6 +10,8 @@ export async function openLevelKv(parts: MirroredKvParts, directory: string, sto
   try {
     return await MirroredKv.open(parts, [directory], listener, { storeId });
   } catch (reason) {
-    throw failures.length === 0 ? reason : new CfsError(CfsError.from(failures[0]).code, CfsError.from(failures[0]).message, { cause: reason });
+    throw failures.length === 0
+      ? reason
+      : new CfsError(CfsError.from(failures[0]).code, CfsError.from(failures[0]).message, { cause: reason });
   }
 }

@@ -20,7 +20,8 @@ import { overlay, PendingWrites } from "./pending-writes.ts";
 import { StateSnapshot } from "./state-snapshot.ts";
 
 /** What a member's directory is opened as; LevelEngine unless a test says otherwise. */
-export type Engine = Pick<LevelEngine, "directory" | "get" | "write" | "marker" | "scan" | "close"> & Partial<Pick<LevelEngine, "snapshot">>;
+export type Engine = Pick<LevelEngine, "directory" | "get" | "write" | "marker" | "scan" | "close"> &
+  Partial<Pick<LevelEngine, "snapshot">>;
 
 export interface EngineMaker {
   open(directory: string, crc32c: Crc32c, options: EngineOptions): Promise<Engine>;
@@ -110,7 +111,12 @@ export class MirroredKv implements OrderedKv {
    * Opens what the directories hold. The freshest whole ones become members at once, the others are filled from them; with none that was ever
    * written, all begin empty. Fails when no directory can be opened, or when all that can be were being filled.
    */
-  static async open(parts: MirroredKvParts, directories: readonly string[], listener: MirroredKvListener, options: MirroredKvOptions): Promise<MirroredKv> {
+  static async open(
+    parts: MirroredKvParts,
+    directories: readonly string[],
+    listener: MirroredKvListener,
+    options: MirroredKvOptions,
+  ): Promise<MirroredKv> {
     assert(directories.length >= 1, "a state store has a directory");
     const full = optionsOf(options);
     const engines = parts.engines ?? LevelEngine;
@@ -310,7 +316,13 @@ export class MirroredKv implements OrderedKv {
           if (doneCount === 0) return watch();
           for (const member of [...outstanding]) {
             outstanding.delete(member);
-            this.#drop(member, new CfsError("TIMED_OUT", `a write to ${member.engine.directory} hangs for ${this.#options.stallMs} ms while others were done`));
+            this.#drop(
+              member,
+              new CfsError(
+                "TIMED_OUT",
+                `a write to ${member.engine.directory} hangs for ${this.#options.stallMs} ms while others were done`,
+              ),
+            );
           }
           settle();
         });
@@ -331,7 +343,8 @@ export class MirroredKv implements OrderedKv {
       watch();
       settle();
     });
-    if (!this.#members.some((member) => member.isComplete)) throw this.#broken ?? new CfsError("IO", "no member of the state store is left");
+    if (!this.#members.some((member) => member.isComplete))
+      throw this.#broken ?? new CfsError("IO", "no member of the state store is left");
   }
 
   /** Its engine is closed when what runs there ends, which on a drive that hangs may be never: nobody waits for it. */
@@ -343,7 +356,11 @@ export class MirroredKv implements OrderedKv {
     this.#parts.log.error("the state store dropped a member", { directory: member.engine.directory, reason: error.message });
     member.engine.close().then(
       () => undefined,
-      (reason: unknown) => this.#parts.log.warn("a dropped state store did not close", { directory: member.engine.directory, reason: CfsError.from(reason).message }),
+      (reason: unknown) =>
+        this.#parts.log.warn("a dropped state store did not close", {
+          directory: member.engine.directory,
+          reason: CfsError.from(reason).message,
+        }),
     );
     this.#listener.onMemberFailed(member.engine.directory, error);
     if (!this.#members.some((one) => one.isComplete)) this.#break(error);
@@ -369,7 +386,10 @@ export class MirroredKv implements OrderedKv {
 
   /** Makes `directory` a member, on a drive that is new or came back; what is there goes. Resolves when it is filled, or has failed, which the listener hears. */
   addMember(directory: string): Promise<void> {
-    assert(this.#members.every((member) => member.engine.directory !== directory), "a directory becomes a member once");
+    assert(
+      this.#members.every((member) => member.engine.directory !== directory),
+      "a directory becomes a member once",
+    );
     return this.#startRefill(directory, null);
   }
 
@@ -411,7 +431,7 @@ export class MirroredKv implements OrderedKv {
   async #fill(member: Member): Promise<void> {
     let cursor: KvKey = "";
     let entryCount = 0;
-    for (let isDone = false; !isDone; ) {
+    for (let isDone = false; !isDone;) {
       await this.#inTurn(async () => {
         isDone = this.#isClosing || !this.#members.includes(member);
         if (isDone) return;
@@ -478,7 +498,8 @@ export class MirroredKv implements OrderedKv {
     if (open) await this.#flushOnce().catch((reason: unknown) => this.#break(CfsError.from(reason)));
     await this.#turn;
     await this.resynced();
-    for (const waiter of [...this.#waiters.splice(0), ...this.#roomWaiters.splice(0)]) waiter.reject(new CfsError("BAD_HANDLE", "the state store is closed"));
+    for (const waiter of [...this.#waiters.splice(0), ...this.#roomWaiters.splice(0)])
+      waiter.reject(new CfsError("BAD_HANDLE", "the state store is closed"));
     for (const member of this.#members.splice(0)) await member.engine.close();
   }
 
@@ -546,7 +567,10 @@ function freshest(options: Required<MirroredKvOptions>, found: readonly Found[])
   const markers = found.flatMap(({ marker }) => (marker === null ? [] : [marker]));
   const foreign = found.find(({ marker }) => marker !== null && marker.storeId !== options.storeId);
   if (foreign !== undefined) {
-    throw new CfsError("INVALID", `the state store ${foreign.directory} belongs to ${foreign.marker?.storeId ?? ""}, not to ${options.storeId}; check the data directories`);
+    throw new CfsError(
+      "INVALID",
+      `the state store ${foreign.directory} belongs to ${foreign.marker?.storeId ?? ""}, not to ${options.storeId}; check the data directories`,
+    );
   }
   const best = markers.filter((marker) => marker.isComplete).toSorted((a, b) => b.batchNumber - a.batchNumber)[0];
   if (best !== undefined) return best;
