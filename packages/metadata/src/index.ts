@@ -3,6 +3,8 @@ export { MemoryKv, scanLimitMax } from "./kv/memory-kv.ts";
 export type { KvEntry, KvKey, KvRange, KvWrite, OrderedKv } from "./kv/ordered-kv.ts";
 export { accessAclName, defaultAclName } from "./namespace/acl.ts";
 export { advanceSession, applyCommand } from "./namespace/apply.ts";
+export { listAllDirents, parentOf } from "./namespace/all-dirents.ts";
+export type { DirentPage, PlacedDirent } from "./namespace/all-dirents.ts";
 export { checkDefaults, checkState } from "./namespace/check/check.ts";
 export type { CheckLimits, Problem } from "./namespace/check/check.ts";
 export { decodeCommand, encodeCommand, readCommand, writeCommand } from "./namespace/command-format.ts";

@@ -47,5 +47,9 @@ export { Drive, openDrives, probeDrive, reserveBytesOf } from "./device/drive.ts
 export type { DriveCapacity, DriveOwner, DriveParts, ProbeResult } from "./device/drive.ts";
 export { lockDrive } from "./device/drive-lock.ts";
 export type { DriveLock, DriveLocker } from "./device/drive-lock.ts";
+export { StateSnapshot } from "./kv/state-snapshot.ts";
+export type { Engine, EngineMaker, MirroredKvListener, MirroredKvOptions, MirroredKvParts } from "./kv/mirrored-kv.ts";
+export { checkNew, Drive, openDrives, probeDrive } from "./device/drive.ts";
+export type { DriveOwner, DriveParts } from "./device/drive.ts";
 export { readIdentity } from "./device/identity.ts";
 export type { DriveIdentity } from "./device/identity.ts";

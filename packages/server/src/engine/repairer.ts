@@ -23,6 +23,8 @@ export interface RepairProblem {
 
 export interface RepairProgress {
   readonly queued: number;
+  /** Fragments that were found missing by the last walk and have no drive to go to. */
+  readonly homeless: number;
   readonly repaired: number;
   readonly repairedBytes: number;
   readonly problems: readonly RepairProblem[];
@@ -52,6 +54,7 @@ export class Repairer {
   #idle: (() => void)[] = [];
   #isClosed = false;
   #isRescanNeeded = false;
+  #homeless = 0;
   repaired = 0;
   repairedBytes = 0;
 
@@ -66,6 +69,10 @@ export class Repairer {
   get progress(): RepairProgress {
     return {
       queued: this.#urgent.size + this.#queue.size + this.#workers,
+<<<<<<< HEAD
+=======
+      homeless: this.#homeless,
+>>>>>>> 41e8d8c895944ba6f251121d8d2ccb8ba36290f5
       repaired: this.repaired,
       repairedBytes: this.repairedBytes,
       problems: [...this.#problems.values()],
@@ -86,18 +93,26 @@ export class Repairer {
     this.#work();
   }
 
-  /** Queues every fragment that lies on a drive that is not there, segment by segment; resolves when all are queued. */
+  /** Queues every fragment that lies on a drive that is not there or leaves, segment by segment; resolves when all are queued. */
   async addMissing(): Promise<number> {
     const { state, store } = this.#parts;
     this.#problems.clear();
     let found = 0;
     do {
       this.#isRescanNeeded = false;
+<<<<<<< HEAD
+=======
+      this.#homeless = 0;
+>>>>>>> 41e8d8c895944ba6f251121d8d2ccb8ba36290f5
       for (let after: SegmentId | 0 = 0; !this.#isClosed;) {
         const page: readonly Segment[] = await listSegments(state, after, 512);
         for (const segment of page) {
           segment.places.forEach((place, fragment) => {
-            if (store.containersOf(place.drive)) return;
+            if (store.isWritable(place.drive) && place.container !== 0) return;
+            if (store.repairTarget(segment, fragment) === null) {
+              this.#homeless++;
+              return;
+            }
             found++;
             this.add(segment.id, fragment);
           });

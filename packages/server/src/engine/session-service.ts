@@ -14,6 +14,7 @@ import type { BufferPool } from "@cfs/storage";
 import type { Capacity } from "./capacity.ts";
 import { CommandQueue } from "./command-queue.ts";
 import type { CommandQueueParts } from "./command-queue.ts";
+import type { OperationFigures } from "./operation-figures.ts";
 import type { RequestHandler } from "./request-handler.ts";
 
 /** A client that lost its connection keeps its session for this long. */
@@ -43,6 +44,7 @@ export interface SessionServiceParts {
   readonly pool: BufferPool;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly figures: OperationFigures;
   /** Reaps what a session left behind. */
   readonly onSessionClosed: (clientId: ClientId) => void;
 }
@@ -185,6 +187,9 @@ class SessionLink {
   #lastSeq = 0;
   #isPaused = false;
   #isEnded = false;
+  /** The command whose way to durability is timed; 0 for none. */
+  #timedSeq = 0;
+  #timedMs = 0;
 
   constructor(parts: SessionServiceParts, connection: Connection, owner: LinkOwner) {
     this.#parts = parts;
@@ -248,7 +253,7 @@ class SessionLink {
     this.#lastSeq = this.#owner.admit(message);
     this.#clientId = message.clientId;
     this.#queue = new CommandQueue(this.#parts.queue, message.clientId, {
-      onDurable: (seq) => this.#send({ type: "progress", durableSeq: seq, availableBytes: capacity.availableBytes }),
+      onDurable: (seq) => this.#durable(seq),
       onRejected: (seq, command, error) => {
         this.#parts.logger.warn("a command was rejected", { seq, command: command.type, reason: error.message });
         this.#send({ type: "rejected", seq, errno: error.errno, ino: "ino" in command ? command.ino : 0, message: error.message });
@@ -285,7 +290,27 @@ class SessionLink {
       throw new CfsError("INVALID", `command ${seq}: the payload does not fit the command`);
     }
     this.#lastSeq = seq;
+    this.#count(seq, command.type, payload?.length ?? 0);
     queue.command(seq, command, payload);
+  }
+
+  /** The time to durability is taken of one command at a time: a sample, for almost nothing. */
+  #count(seq: number, kind: string, payloadBytes: number): void {
+    const { figures, clock } = this.#parts;
+    figures.countOperation(kind);
+    figures.bytesWritten += payloadBytes;
+    if (this.#timedSeq !== 0) return;
+    this.#timedSeq = seq;
+    this.#timedMs = clock.monotonicMs();
+  }
+
+  #durable(seq: number): void {
+    const { figures, clock, capacity } = this.#parts;
+    if (this.#timedSeq !== 0 && seq >= this.#timedSeq) {
+      figures.commit.observeMs(clock.monotonicMs() - this.#timedMs);
+      this.#timedSeq = 0;
+    }
+    this.#send({ type: "progress", durableSeq: seq, availableBytes: capacity.availableBytes });
   }
 
   #reply(id: number, reply: { errno: number; body: Uint8Array }, parts: readonly Uint8Array[], release: (() => void) | null): void {

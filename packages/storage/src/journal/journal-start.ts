@@ -172,7 +172,7 @@ function groupCopies(found: readonly FoundCopy[], settings: JournalSettings): Lo
 /** With two members of the newest file away, what is here may be old: they could have gone on without this drive. */
 function checkMembers(files: readonly LogFile[], drives: readonly JournalDrive[], settings: JournalSettings): void {
   const newest = files.at(-1);
-  if (newest === undefined || settings.acceptLoss) return;
+  if (newest === undefined || settings.acceptLoss || settings.acceptMissing) return;
   const here = new Set(drives.map((drive) => drive.driveId));
   const missing = newest.header.members.filter((id) => !here.has(id));
   if (missing.length < 2) return;

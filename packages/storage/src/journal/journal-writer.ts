@@ -241,6 +241,7 @@ export class JournalWriter {
     let isDone = false;
     for (let frame = this.#flight[0]; frame !== undefined && this.#isDurable(frame); frame = this.#flight[0]) {
       this.#flight.shift();
+      this.#listener.onSynced?.(this.#parts.clock.monotonicMs() - frame.submittedMs);
       frame.chunk.pinCount--;
       this.#pendingBytes -= frame.sizeBytes;
       this.#durableIndex = frame.lastIndex;

@@ -237,6 +237,7 @@ export class Journal {
     return gone.length;
   }
 
+<<<<<<< HEAD
   /**
    * Makes the copies that files lack since a drive failed or came back empty, one file after the other; returns how many files got some. To be called after
    * such an event; new files have theirs anyway.
@@ -254,6 +255,21 @@ export class Journal {
       if (file.copies.length > had) count++;
     }
     return count;
+=======
+  /** The drive, which must hold no journal files yet, gets copies of new files from now on. */
+  async addDrive(drive: JournalDrive): Promise<void> {
+    const { fileIds } = await this.#writer.files.drives.add(drive);
+    if (fileIds.length > 0)
+      this.#parts.log.warn("a drive came with journal files, which are not looked at", { path: drive.path, files: fileIds.length });
+  }
+
+  /** The drive is not used any more, because it failed or leaves. False when the journal does not know it or has dropped it before. */
+  dropDrive(driveId: string, reason: CfsError): boolean {
+    const { files } = this.#writer;
+    const state = files.drives.states.find((one) => one.drive.driveId === driveId && one.isHealthy);
+    if (state !== undefined) files.dropDrive(state, reason);
+    return state !== undefined;
+>>>>>>> 41e8d8c895944ba6f251121d8d2ccb8ba36290f5
   }
 
   /** Whether payloads of the file can be asked for. */

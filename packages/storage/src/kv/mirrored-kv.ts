@@ -18,7 +18,55 @@ import { engineOptions, optionsOf } from "./kv-options.ts";
 import type { Engine, EngineMaker, KvSettings, MirroredKvListener, MirroredKvOptions, MirroredKvParts } from "./kv-options.ts";
 import { freshest, openAll } from "./open-members.ts";
 import { overlay, PendingWrites } from "./pending-writes.ts";
+import { StateSnapshot } from "./state-snapshot.ts";
 
+<<<<<<< HEAD
+=======
+/** What a member's directory is opened as; LevelEngine unless a test says otherwise. */
+export type Engine = Pick<LevelEngine, "directory" | "get" | "write" | "marker" | "scan" | "close"> &
+  Partial<Pick<LevelEngine, "snapshot">>;
+
+export interface EngineMaker {
+  open(directory: string, crc32c: Crc32c, options: EngineOptions): Promise<Engine>;
+  /** Removes what the engine has there. */
+  destroy(directory: string): Promise<void>;
+}
+
+export interface MirroredKvParts {
+  readonly crc32c: Crc32c;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly engines?: EngineMaker;
+}
+
+export interface MirroredKvListener {
+  /** The directory is no member any more. */
+  onMemberFailed(directory: string, error: Error): void;
+  /** A member is being filled: entries so far. `isDone` once, at the end. */
+  onResync(directory: string, entryCount: number, isDone: boolean): void;
+}
+
+export interface MirroredKvOptions {
+  /** Whose state it is, the node's id: a directory with another one is refused. */
+  readonly storeId: string;
+  /** Only batches up to the index told by `openGate` go to the engine; default false. */
+  readonly isGated?: boolean;
+  /** Cache of the member that is read; default 32 MiB. The others have 1 MiB. */
+  readonly cacheBytes?: number;
+  /** Default 4 MiB each; LevelDB may use twice that. */
+  readonly writeBufferBytes?: number;
+  /** Pending bytes that start a flush at once; default 1 MiB. */
+  readonly flushBytes?: number;
+  /** Pending writes wait this long for company; default 50. */
+  readonly flushDelayMs?: number;
+  /** Pending bytes from which whenRoom makes callers wait; default 16 MiB. */
+  readonly pendingBytesMax?: number;
+  /** A member that still writes this long after another was done is dropped; default 10,000. */
+  readonly stallMs?: number;
+}
+
+const mebibyte = 1024 * 1024;
+>>>>>>> 41e8d8c895944ba6f251121d8d2ccb8ba36290f5
 /** Entries that are copied in one step of a resync; flushes wait for a step. */
 const resyncEntries = 1000;
 /** Keys begin with at most this; used as the end of a scan over everything. */
@@ -330,6 +378,16 @@ export class MirroredKv implements OrderedKv {
     for (const waiter of [...this.#waiters.splice(0), ...this.#roomWaiters.splice(0)]) waiter.reject(this.#broken);
   }
 
+  /** Everything that was written before the call, for reading only, as it stays while the store goes on. It must be closed before the store. */
+  async snapshot(): Promise<StateSnapshot> {
+    await this.flush({ sync: true });
+    for (const { isComplete, engine } of this.#members) {
+      if (!isComplete || engine.snapshot === undefined) continue;
+      return new StateSnapshot(engine.snapshot());
+    }
+    throw this.#broken ?? new CfsError("NOT_SUPPORTED", "no member of the state store can give a snapshot");
+  }
+
   /** Makes `directory` a member, on a drive that is new or came back; what is there goes. Resolves when it is filled, or has failed, which the listener hears. */
   addMember(directory: string): Promise<void> {
     assert(
@@ -337,6 +395,14 @@ export class MirroredKv implements OrderedKv {
       "a directory becomes a member once",
     );
     return this.#startRefill(directory, null);
+  }
+
+  /** The directory is no member any more, because its drive failed or leaves. The last whole member stays. */
+  dropMember(directory: string, reason: CfsError): void {
+    const member = this.#members.find((one) => one.engine.directory === directory);
+    if (member === undefined) return;
+    if (member.isComplete && this.#members.filter((one) => one.isComplete).length === 1) return;
+    this.#drop(member, reason);
   }
 
   /** Resolves when no member is being filled any more. */
@@ -445,3 +511,79 @@ export class MirroredKv implements OrderedKv {
     await this.close();
   }
 }
+<<<<<<< HEAD
+=======
+
+function optionsOf(options: MirroredKvOptions): Required<MirroredKvOptions> {
+  return {
+    isGated: false,
+    cacheBytes: 32 * mebibyte,
+    writeBufferBytes: 4 * mebibyte,
+    flushBytes: mebibyte,
+    flushDelayMs: 50,
+    pendingBytesMax: 16 * mebibyte,
+    stallMs: 10_000,
+    ...options,
+  };
+}
+
+function engineOptions(options: Required<MirroredKvOptions>, isRead: boolean): EngineOptions {
+  return { cacheBytes: isRead ? options.cacheBytes : mebibyte, writeBufferBytes: options.writeBufferBytes };
+}
+
+interface Found {
+  readonly directory: string;
+  /** Null when it could not be opened as it is: it is made anew. */
+  readonly engine: Engine | null;
+  readonly marker: Marker | null;
+}
+
+/** A directory that is damaged is filled again; one that cannot be opened for another reason is no member. */
+async function openAll(
+  parts: MirroredKvParts,
+  engines: EngineMaker,
+  directories: readonly string[],
+  listener: MirroredKvListener,
+  options: Required<MirroredKvOptions>,
+): Promise<Found[]> {
+  const found: Found[] = [];
+  let last: CfsError | null = null;
+  for (const directory of directories) {
+    let engine: Engine | null = null;
+    try {
+      engine = await engines.open(directory, parts.crc32c, engineOptions(options, found.length === 0));
+      found.push({ directory, engine, marker: engine.marker() });
+    } catch (reason) {
+      await engine?.close();
+      last = CfsError.from(reason);
+      if (last.code === "NOT_SUPPORTED" || last.code === "BUSY") {
+        for (const one of found) await one.engine?.close();
+        throw last;
+      }
+      if (last.code === "CORRUPT") found.push({ directory, engine: null, marker: null });
+      else listener.onMemberFailed(directory, last);
+    }
+  }
+  if (found.every((one) => one.engine === null)) throw last ?? new CfsError("IO", "no directory of the state store could be opened");
+  return found;
+}
+
+/** The marker of the freshest whole copy, or that of a store that begins. */
+function freshest(options: Required<MirroredKvOptions>, found: readonly Found[]): Marker {
+  const markers = found.flatMap(({ marker }) => (marker === null ? [] : [marker]));
+  const foreign = found.find(({ marker }) => marker !== null && marker.storeId !== options.storeId);
+  if (foreign !== undefined) {
+    throw new CfsError(
+      "INVALID",
+      `the state store ${foreign.directory} belongs to ${foreign.marker?.storeId ?? ""}, not to ${options.storeId}; check the data directories`,
+    );
+  }
+  const best = markers.filter((marker) => marker.isComplete).toSorted((a, b) => b.batchNumber - a.batchNumber)[0];
+  if (best !== undefined) return best;
+  if (markers.length > 0 || found.some((one) => one.engine === null)) {
+    const names = found.map((one) => one.directory).join(", ");
+    throw new CfsError("CORRUPT", `no whole copy of the state is among ${names}: start with the drive that has one`);
+  }
+  return { storeId: options.storeId, appliedIndex: 0, batchNumber: 0, isComplete: true };
+}
+>>>>>>> 41e8d8c895944ba6f251121d8d2ccb8ba36290f5
