@@ -65,41 +65,22 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
   stack.defer(() => store.close());
   const engine = await Engine.open(
     { io, store, drives: drives.list, measure: (indexOf) => measureDrives(drives, indexOf), clock, random, logger },
-    {
-      clusterId: drives.clusterId,
-      nodeId: drives.nodeId,
-<<<<<<< HEAD
-=======
-      isDegraded: options.degraded,
->>>>>>> 41e8d8c895944ba6f251121d8d2ccb8ba36290f5
-      journalCacheBytes,
-      rootUid: process.getuid?.() ?? 0,
-      rootGid: process.getgid?.() ?? 0,
-    },
+    { clusterId: drives.clusterId, nodeId: drives.nodeId, isDegraded: options.degraded, journalCacheBytes, rootUid: process.getuid?.() ?? 0, rootGid: process.getgid?.() ?? 0 },
   );
   stack.defer(() => engine.close());
-<<<<<<< HEAD
-  const rpc = await RpcServer.listen({ clock, pool: payloadPool(io.pool) }, options.listen, {
-    onConnection: (connection) => engine.sessions.accept(connection),
-    routes: [],
-=======
   const { clusterId, nodeId, list: open, unusable } = drives;
   const driveSet = await DriveSet.open({ engine, store, io, clock, random, logger, open, clusterId, nodeId, unusable });
   stack.defer(() => driveSet.close());
   onStateFailed = (directory) => driveSet.stateFailed(directory);
   const status = new NodeStatus({ engine, driveSet, store, open, io, clock }, { clusterId, nodeId, version: ownVersion() });
   const metrics = new Metrics({ engine, driveSet, status });
-  const http =
-    options.http === null
-      ? null
-      : await HttpServer.listen({ metrics, health: () => ({ ...status.health(), fatal: status.fatal }), logger }, options.http);
+  const http = options.http === null ? null : await HttpServer.listen({ metrics, health: () => ({ ...status.health(), fatal: status.fatal }), logger }, options.http);
   stack.defer(() => http?.close());
   let onShutdown = (): void => undefined;
   const admin = adminHandlers({ engine, store, driveSet, status, clock, logger, onShutdown: () => onShutdown() });
   const rpc = await RpcServer.listen({ clock, pool: payloadPool(io.pool) }, options.listen, {
     onConnection: (connection) => engine.sessions.accept(connection),
     routes: serveUnary({ clock }, adminService, admin),
->>>>>>> 41e8d8c895944ba6f251121d8d2ccb8ba36290f5
   });
   stack.defer(() => rpc.close());
   logger.info("serving", { host: rpc.address.host, port: rpc.address.port, drives: drives.list.length, clusterId: drives.clusterId });
@@ -130,11 +111,7 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
   };
 }
 
-async function openState(
-  { clock, logger }: { clock: Clock; logger: Logger },
-  drives: OpenDrives,
-  onFailed: (directory: string) => void,
-): Promise<MirroredKv> {
+async function openState({ clock, logger }: { clock: Clock; logger: Logger }, drives: OpenDrives, onFailed: (directory: string) => void): Promise<MirroredKv> {
   return MirroredKv.open(
     { crc32c, clock, log: logger },
     await stateDirectories(drives.list),

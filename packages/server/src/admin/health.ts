@@ -8,16 +8,7 @@ import type { MemberState } from "../maintenance/drive-record.ts";
 
 export interface HealthFacts {
   /** Drives of the cluster's table that hold data or should. */
-<<<<<<< HEAD
-  readonly drives: readonly {
-    readonly index: number;
-    readonly path: string;
-    readonly state: "ok" | "failed" | "draining" | "removed" | "missing";
-    readonly reason: string;
-  }[];
-=======
   readonly drives: readonly { readonly driveId: string; readonly path: string; readonly state: MemberState; readonly reason: string }[];
->>>>>>> 41e8d8c895944ba6f251121d8d2ccb8ba36290f5
   /** Fragments of a segment that new data gets, and how many of them may be lost. */
   readonly layout: { readonly k: number; readonly m: number } | null;
   readonly repairQueued: number;
@@ -68,16 +59,12 @@ function warningsOf(facts: HealthFacts): string[] {
   for (const { driveId, path, state, reason } of facts.drives) {
     if (state !== "failed" && state !== "missing") continue;
     const where = path === "" ? "" : ` (${path})`;
-    found.push(
-      `drive ${driveId.slice(0, 8)}${where} is ${state}${reason === "" ? "" : `: ${reason}`}; replace it: cfs admin drive replace ${driveId.slice(0, 8)} NEWDIR`,
-    );
+    found.push(`drive ${driveId.slice(0, 8)}${where} is ${state}${reason === "" ? "" : `: ${reason}`}; replace it: cfs admin drive replace ${driveId.slice(0, 8)} NEWDIR`);
   }
   if (facts.layout?.m === 0) found.push("nothing is redundant: one drive holds everything; add a second: cfs admin drive add DIR");
   if (facts.repairQueued > 0) found.push(`${facts.repairQueued} fragments wait for repair`);
   if (facts.homelessFragments > 0) {
-    found.push(
-      `${facts.homelessFragments} fragments are missing and no drive is free for them; replace what is lost or add a drive: cfs admin drive add DIR`,
-    );
+    found.push(`${facts.homelessFragments} fragments are missing and no drive is free for them; replace what is lost or add a drive: cfs admin drive add DIR`);
   }
   if (facts.stateCopies < facts.stateCopiesWanted) found.push(`the state has ${facts.stateCopies} of ${facts.stateCopiesWanted} copies`);
   const usedShare = facts.rawTotalBytes > 0 ? 1 - facts.rawFreeBytes / facts.rawTotalBytes : 0;
@@ -98,35 +85,8 @@ function notesOf(facts: HealthFacts): string[] {
 }
 
 export function judgeHealth(facts: HealthFacts): Health {
-<<<<<<< HEAD
-  const critical: string[] = [];
-  const warnings: string[] = [];
-  if (facts.fatal !== null) critical.push(`this node has stopped: ${facts.fatal}`);
-  if (!facts.layout) critical.push("no drive is healthy: nothing can be written; see: cfs admin drive list");
-  if (facts.availableBytes <= 0)
-    critical.push("the drives are full up to the reserve: writes get ENOSPC; delete files or add a drive: cfs admin drive add DIR");
-  for (const problem of facts.repairProblems.slice(0, 5)) critical.push(problem);
-  for (const { path, state, reason, index } of facts.drives) {
-    if (state === "failed" || state === "missing") {
-      warnings.push(
-        `drive ${index} (${path}) is ${state}${reason === "" ? "" : `: ${reason}`}; replace it: cfs admin drive replace ${index} NEWDIR`,
-      );
-    }
-  }
-  if (facts.layout && facts.layout.m === 0)
-    warnings.push("nothing is redundant: one drive holds everything; add a second: cfs admin drive add DIR");
-  else if (facts.layout && facts.layout.m === 1) {
-    warnings.push(`new data is stored ${facts.layout.k}+1: it survives the loss of one drive, not of two; six drives give 4+2`);
-  }
-  if (facts.repairQueued > 0) warnings.push(`${facts.repairQueued} fragments wait for repair`);
-  const usedShare = facts.rawTotalBytes > 0 ? 1 - facts.rawFreeBytes / facts.rawTotalBytes : 0;
-  if (facts.availableBytes > 0 && usedShare > nearFullShare) warnings.push(`the drives are ${Math.floor(usedShare * 100)} % full`);
-  if (facts.ioKind === "threads") warnings.push(`drives are accessed through threads, which is slower: ${facts.ioDescription}`);
-  return { level: critical.length > 0 ? "critical" : warnings.length > 0 ? "warning" : "ok", warnings: [...critical, ...warnings] };
-=======
   const critical = criticalOf(facts);
   const warnings = warningsOf(facts);
   const level = critical.length > 0 ? "critical" : warnings.length > 0 ? "warning" : "ok";
   return { level, warnings: [...critical, ...warnings], notes: notesOf(facts) };
->>>>>>> 41e8d8c895944ba6f251121d8d2ccb8ba36290f5
 }

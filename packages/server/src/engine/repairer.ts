@@ -67,16 +67,7 @@ export class Repairer {
   }
 
   get progress(): RepairProgress {
-    return {
-      queued: this.#urgent.size + this.#queue.size + this.#workers,
-<<<<<<< HEAD
-=======
-      homeless: this.#homeless,
->>>>>>> 41e8d8c895944ba6f251121d8d2ccb8ba36290f5
-      repaired: this.repaired,
-      repairedBytes: this.repairedBytes,
-      problems: [...this.#problems.values()],
-    };
+    return { queued: this.#urgent.size + this.#queue.size + this.#workers, homeless: this.#homeless, repaired: this.repaired, repairedBytes: this.repairedBytes, problems: [...this.#problems.values()] };
   }
 
   add(segment: SegmentId, fragment: number): void {
@@ -100,11 +91,8 @@ export class Repairer {
     let found = 0;
     do {
       this.#isRescanNeeded = false;
-<<<<<<< HEAD
-=======
       this.#homeless = 0;
->>>>>>> 41e8d8c895944ba6f251121d8d2ccb8ba36290f5
-      for (let after: SegmentId | 0 = 0; !this.#isClosed;) {
+      for (let after: SegmentId | 0 = 0; !this.#isClosed; ) {
         const page: readonly Segment[] = await listSegments(state, after, 512);
         for (const segment of page) {
           segment.places.forEach((place, fragment) => {
@@ -133,9 +121,7 @@ export class Repairer {
       this.#urgent.delete(key);
       this.#queue.delete(key);
       this.#workers++;
-      this.#run(key, task)
-        .finally(() => this.#ended())
-        .catch((reason: unknown) => this.#parts.logger.error("repairing failed", { reason: String(reason) }));
+      this.#run(key, task).finally(() => this.#ended()).catch((reason: unknown) => this.#parts.logger.error("repairing failed", { reason: String(reason) }));
     }
   }
 
@@ -159,11 +145,7 @@ export class Repairer {
         return;
       }
       this.#problems.set(key, { segment: task.segment, fragment: task.fragment, reason: error.message });
-      this.#parts.logger.error("a fragment could not be repaired", {
-        segment: task.segment,
-        fragment: task.fragment,
-        reason: error.message,
-      });
+      this.#parts.logger.error("a fragment could not be repaired", { segment: task.segment, fragment: task.fragment, reason: error.message });
     }
   }
 
@@ -173,17 +155,8 @@ export class Repairer {
     if (!segment || segment.liveBytes === 0) return;
     const from = segment.places[fragment] as FragmentPlace;
     const to = await store.repair(segment, fragment);
-    if (!to)
-      throw new CfsError(
-        "NO_DEVICE",
-        `segment ${id} fragment ${fragment}: no healthy drive is free for it; replace the failed drive: cfs admin drive replace`,
-      );
-    const { outcome } = driver.propose({
-      command: { type: "relocate", segment: id, fragment, from, to },
-      clientId: null,
-      seq: 0,
-      payload: [],
-    });
+    if (!to) throw new CfsError("NO_DEVICE", `segment ${id} fragment ${fragment}: no healthy drive is free for it; replace the failed drive: cfs admin drive replace`);
+    const { outcome } = driver.propose({ command: { type: "relocate", segment: id, fragment, from, to }, clientId: null, seq: 0, payload: [] });
     if (outcome.errno !== 0) {
       await store.free(to, segment.fragmentBytes);
       return;

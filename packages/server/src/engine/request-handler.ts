@@ -110,12 +110,7 @@ export class RequestHandler {
   }
 
   #read({ ino, offsetBytes, lengthBytes }: Request & { kind: "read" }, send: SendReply): void {
-    if (lengthBytes > readBytesMax)
-      throw new CfsError("INVALID", `a read of ${lengthBytes} bytes; at most ${readBytesMax} are served at once`);
-<<<<<<< HEAD
-    this.#parts.reads.read(ino, offsetBytes, lengthBytes).then(
-      (range) => send({ errno: 0, body: encodeNumbersReply([range.lengthBytes]) }, range.parts, () => range.release()),
-=======
+    if (lengthBytes > readBytesMax) throw new CfsError("INVALID", `a read of ${lengthBytes} bytes; at most ${readBytesMax} are served at once`);
     const { clock, figures, reads } = this.#parts;
     const beganMs = clock.monotonicMs();
     reads.read(ino, offsetBytes, lengthBytes).then(
@@ -124,7 +119,6 @@ export class RequestHandler {
         figures.bytesRead += range.lengthBytes;
         send({ errno: 0, body: encodeNumbersReply([range.lengthBytes]) }, range.parts, () => range.release());
       },
->>>>>>> 41e8d8c895944ba6f251121d8d2ccb8ba36290f5
       (reason: unknown) => sendError(send, reason),
     );
   }
@@ -142,12 +136,7 @@ export class RequestHandler {
   async #grant(clientId: ClientId): Promise<Uint8Array> {
     const { driver, state } = this.#parts;
     const begin = state.content.superblock()?.nextInodeCount ?? 0;
-    const { place, outcome } = driver.propose({
-      command: { type: "grantInodes", clientId, count: grantCount },
-      clientId: null,
-      seq: 0,
-      payload: [],
-    });
+    const { place, outcome } = driver.propose({ command: { type: "grantInodes", clientId, count: grantCount }, clientId: null, seq: 0, payload: [] });
     if (outcome.errno !== 0) throw CfsError.fromErrno(outcome.errno, "inode numbers were not granted");
     await driver.durable(place.index);
     return encodeNumbersReply([begin, begin + grantCount]);

@@ -85,24 +85,7 @@ export class Drive {
 
   /** Makes an empty directory a drive of the cluster and opens it. */
   static async format(parts: DriveParts, path: string, owner: DriveOwner): Promise<Drive> {
-<<<<<<< HEAD
-    const names = await namesIn(parts.io, path);
-    if (names.includes(identityName)) {
-      const { clusterId, nodeId } = await readIdentity(parts.io, path);
-      throw new CfsError(
-        "EXISTS",
-        `${path} is a drive already, of node ${nodeId} in cluster ${clusterId}; start it with: cfs server start --data ${path}`,
-      );
-    }
-    const other = names.find((name) => !harmless.has(name));
-    if (other !== undefined)
-      throw new CfsError(
-        "NOT_EMPTY",
-        `${path} is not empty: it holds ${other}. Name an empty directory, or empty this one if nothing in it is needed`,
-      );
-=======
     await checkNew(parts.io, path);
->>>>>>> 41e8d8c895944ba6f251121d8d2ccb8ba36290f5
     const lock = (parts.lock ?? lockDrive)(path);
     try {
       await checkWritable(parts, path);

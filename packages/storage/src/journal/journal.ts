@@ -237,7 +237,6 @@ export class Journal {
     return gone.length;
   }
 
-<<<<<<< HEAD
   /**
    * Makes the copies that files lack since a drive failed or came back empty, one file after the other; returns how many files got some. To be called after
    * such an event; new files have theirs anyway.
@@ -255,7 +254,8 @@ export class Journal {
       if (file.copies.length > had) count++;
     }
     return count;
-=======
+  }
+
   /** The drive, which must hold no journal files yet, gets copies of new files from now on. */
   async addDrive(drive: JournalDrive): Promise<void> {
     const { fileIds } = await this.#writer.files.drives.add(drive);
@@ -269,7 +269,6 @@ export class Journal {
     const state = files.drives.states.find((one) => one.drive.driveId === driveId && one.isHealthy);
     if (state !== undefined) files.dropDrive(state, reason);
     return state !== undefined;
->>>>>>> 41e8d8c895944ba6f251121d8d2ccb8ba36290f5
   }
 
   /** Whether payloads of the file can be asked for. */
