@@ -35,3 +35,4 @@ export {
   verifyJobs,
 } from "./pack.ts";
 export type { ChunkCodec, CodecPreference, NativeFragmentHeader, PackedChunk, PackedSegment, PackOptions, Piece, RebuildRequest } from "./pack.ts";
+

@@ -19,7 +19,12 @@ if (mountpoint === undefined) throw new Error("usage: serve.ts MOUNTPOINT [JSON 
 const options = JSON.parse(json) as ServeOptions;
 const delay = options.isAsync === true ? (): Promise<void> => new Promise((resolve) => setImmediate(resolve)) : null;
 const vfs = new TreeVfs({ ...options.vfs, delay });
-const mounted = await mountFuse({ vfs, logger: { ...silentLogger, error: console.error } }, { ...options.mount, source: "cfs-test", mountpoint });
-process.once("SIGTERM", () => void mounted.unmount({ lazy: true }).catch(console.error));
+const mounted = await mountFuse(
+  { vfs, logger: { ...silentLogger, error: console.error } },
+  { ...options.mount, source: "cfs-test", mountpoint },
+);
+process.once("SIGTERM", () => {
+  mounted.unmount({ lazy: true }).catch(console.error);
+});
 console.log("mounted");
 await mounted.session.ended;

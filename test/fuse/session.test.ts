@@ -19,11 +19,17 @@ const run = promisify(execFile);
 const reason = whyNoFuse();
 if (reason !== null) console.warn(`FUSE mounts are not tested: ${reason}`);
 
-describe.skipIf(reason !== null).each([false, true])("a mount (answers by promises: %s)", (isAsync) => {
+describe.skipIf(reason !== null).each([
+  ["answers at once", {}],
+  ["answers by promises", { isAsync: true }],
+  ["writeback cache", { mount: { writebackCache: true } }],
+])("a mount, %s", (_, options) => {
   test("names, attributes and data come back as they were put in", async () => {
-    await using served = await Served.start({ isAsync });
+    await using served = await Served.start(options);
     expect(await served.shell("findmnt -no FSTYPE,SOURCE .")).toMatch(/^fuse\.cfs\s+cfs-test$/);
-    expect(await served.shell("mkdir d; echo hello > d/a; ln d/a d/b; ln -s a d/s; cat d/b; readlink d/s; stat -c %h d/a")).toBe("hello\na\n2");
+    expect(await served.shell("mkdir d; echo hello > d/a; ln d/a d/b; ln -s a d/s; cat d/b; readlink d/s; stat -c %h d/a")).toBe(
+      "hello\na\n2",
+    );
     expect(await served.shell("mv d/a d/c; ls -A d; rm d/c d/b d/s; rmdir d; ls -A")).toBe("b\nc\ns");
     expect(await served.shell("touch f; chmod 640 f; chown 5:6 f; truncate -s 4097 f; stat -c '%a %u %g %s' f")).toBe("640 5 6 4097");
     expect(await served.shell("setfattr -n user.x -v abc f; getfattr --only-values -n user.x f")).toBe("abc");
@@ -31,21 +37,25 @@ describe.skipIf(reason !== null).each([false, true])("a mount (answers by promis
   });
 
   test("20 MiB written and copied are the same bytes, cached and uncached", async () => {
-    await using served = await Served.start({ isAsync });
+    await using served = await Served.start(options);
     await served.shell("dd if=/dev/urandom of=a bs=1M count=20 status=none; cp a b; dd if=a of=c bs=1M oflag=direct status=none");
-    const sums = await served.shell("echo 1 > /proc/sys/vm/drop_caches; md5sum < a; md5sum < b; md5sum < c; dd if=c bs=64k iflag=direct status=none | md5sum");
+    const sums = await served.shell(
+      "echo 1 > /proc/sys/vm/drop_caches; md5sum < a; md5sum < b; md5sum < c; dd if=c bs=64k iflag=direct status=none | md5sum",
+    );
     expect(new Set(sums.split("\n")).size).toBe(1);
   });
 
   test("3,000 names in a directory are listed once each, and 255 bytes of name are allowed", async () => {
-    await using served = await Served.start({ isAsync });
+    await using served = await Served.start(options);
     await served.shell("mkdir d; cd d; for i in $(seq 3000); do : > file-number-$i; done");
     expect(await served.shell("ls d | sort -u | wc -l; ls -l d | wc -l")).toBe("3000\n3001");
-    expect(await served.shell(`name=$(printf 'n%.0s' $(seq 255)); touch $name; ls | wc -c; touch n$name 2>&1 || true`)).toMatch(/^258\n.*name too long/i);
+    expect(await served.shell(`name=$(printf 'n%.0s' $(seq 255)); touch $name; ls | wc -c; touch n$name 2>&1 || true`)).toMatch(
+      /^258\n.*name too long/i,
+    );
   });
 
   test("an unnamed file and a removed open file live on", async () => {
-    await using served = await Served.start({ isAsync });
+    await using served = await Served.start(options);
     const removed = openSync(join(served.mountpoint, "gone"), "w+");
     await served.shell("rm gone");
     const unnamed = openSync(served.mountpoint, 0o20200000 | constants.O_RDWR, 0o600);

@@ -2,25 +2,32 @@
 //!
 //! Source: uv.h of libuv 1.x, whose ABI is stable within the major version (docs.libuv.org, "uv_poll_t").
 
+use napi::sys;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ffi::{c_int, c_void};
 
-/// uv_poll_t, and uv_handle_t that it begins with. Opaque: its size is asked from libuv.
-pub type UvPoll = c_void;
+/// uv_loop_t under the name that Node-API gives it.
+pub type UvLoop = sys::uv_loop_s;
 
-pub type PollCallback = extern "C" fn(handle: *mut UvPoll, status: c_int, events: c_int);
-pub type CloseCallback = extern "C" fn(handle: *mut UvPoll);
+/// uv_poll_t, and uv_handle_t that it begins with. Opaque: its size is asked from libuv.
+#[repr(C)]
+pub struct UvPoll {
+    _private: [u8; 0],
+}
+
+pub type PollCallback = unsafe extern "C" fn(handle: *mut UvPoll, status: c_int, events: c_int);
+pub type CloseCallback = unsafe extern "C" fn(handle: *mut UvPoll);
 
 pub const READABLE: c_int = 1;
 /// uv_handle_type UV_POLL.
 pub const KIND_POLL: c_int = 8;
 
 unsafe extern "C" {
-    pub fn uv_poll_init(event_loop: *mut c_void, handle: *mut UvPoll, fd: c_int) -> c_int;
+    pub fn uv_poll_init(event_loop: *mut UvLoop, handle: *mut UvPoll, fd: c_int) -> c_int;
     pub fn uv_poll_start(handle: *mut UvPoll, events: c_int, callback: PollCallback) -> c_int;
     pub fn uv_poll_stop(handle: *mut UvPoll) -> c_int;
     pub fn uv_close(handle: *mut UvPoll, callback: CloseCallback);
-    pub fn uv_handle_get_data(handle: *mut UvPoll) -> *mut c_void;
+    pub fn uv_handle_get_data(handle: *const UvPoll) -> *mut c_void;
     pub fn uv_handle_set_data(handle: *mut UvPoll, data: *mut c_void);
     pub fn uv_ref(handle: *mut UvPoll);
     pub fn uv_unref(handle: *mut UvPoll);

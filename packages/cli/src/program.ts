@@ -5,7 +5,14 @@
  * To add one, list it in `commands`. Failures of all kinds end here: one line for people, one JSON object with `--json`.
  */
 import { Command } from "commander";
+import { adminCommand } from "./commands/admin.ts";
 import { benchCommand } from "./commands/bench.ts";
+import { fsckCommand } from "./commands/fsck.ts";
+import { mountHelperCommand } from "./commands/mount-helper.ts";
+import { mountCommand } from "./commands/mount.ts";
+import { serverCommand } from "./commands/server.ts";
+import { statusCommand } from "./commands/status.ts";
+import { umountCommand } from "./commands/umount.ts";
 import { ownVersion, versionCommand } from "./commands/version.ts";
 import { describeFailure, exitCodes, type ExitCode, type Failure } from "./exit.ts";
 import { Ui, type UiParts } from "./output.ts";
@@ -18,7 +25,17 @@ export interface Ended {
   exitCode: ExitCode;
 }
 
-const commands: readonly CommandFactory[] = [benchCommand, versionCommand];
+const commands: readonly CommandFactory[] = [
+  serverCommand,
+  mountCommand,
+  umountCommand,
+  statusCommand,
+  adminCommand,
+  fsckCommand,
+  benchCommand,
+  versionCommand,
+  mountHelperCommand,
+];
 
 function buildProgram(ui: Ui, ended: Ended): Command {
   const program = new Command("cfs")

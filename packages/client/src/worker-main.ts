@@ -24,20 +24,25 @@ async function unmount(): Promise<void> {
   }
 }
 
-for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void unmount());
-process.on("SIGHUP", () => undefined);
+async function serve(config: WorkerConfig): Promise<void> {
+  try {
+    mountpoint = config.mountpoint;
+    worker = await startWorker(config, log);
+    process.send?.({ type: "ready" });
+  } catch (reason) {
+    process.send?.(failureMessage(reason), () => process.exit(1));
+    return;
+  }
+  await worker.ended;
+  process.exit(0);
+}
 
-process.once("message", (config: WorkerConfig) => {
-  void (async () => {
-    try {
-      mountpoint = config.mountpoint;
-      worker = await startWorker(config, log);
-      process.send?.({ type: "ready" });
-    } catch (reason) {
-      process.send?.(failureMessage(reason), () => process.exit(1));
-      return;
-    }
-    await worker.ended;
-    process.exit(0);
-  })();
-});
+/** What nobody expected ends the process: the kernel then fails what waits, and the log says why. */
+function crash(reason: unknown): void {
+  log(`${JSON.stringify({ level: "error", message: "the worker failed", reason: reason instanceof Error ? (reason.stack ?? reason.message) : String(reason) })}\n`);
+  process.exit(1);
+}
+
+for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => unmount().catch(crash));
+process.on("SIGHUP", () => undefined);
+process.once("message", (config: WorkerConfig) => serve(config).catch(crash));

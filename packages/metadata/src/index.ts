@@ -3,6 +3,8 @@ export { MemoryKv, scanLimitMax } from "./kv/memory-kv.ts";
 export type { KvEntry, KvKey, KvRange, KvWrite, OrderedKv } from "./kv/ordered-kv.ts";
 export { accessAclName, defaultAclName } from "./namespace/acl.ts";
 export { advanceSession, applyCommand } from "./namespace/apply.ts";
+export { checkDefaults, checkState } from "./namespace/check/check.ts";
+export type { CheckLimits, Problem } from "./namespace/check/check.ts";
 export { decodeCommand, encodeCommand, readCommand, writeCommand } from "./namespace/command-format.ts";
 export type * from "./namespace/commands.ts";
 export { readSource, writeSource } from "./namespace/content-format.ts";

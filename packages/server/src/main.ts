@@ -21,8 +21,6 @@ export interface ServerOptions {
   /** Where /metrics and /healthz are served; null for nowhere. */
   readonly http: Address | null;
   readonly logLevel: LogLevel;
-  /** Start although drives of the cluster are missing. */
-  readonly degraded: boolean;
 }
 
 export interface RunningServer {
@@ -32,8 +30,8 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-const poolBytes = 160 << 20;
-const journalCacheBytes = 24 << 20;
+const poolBytes = 96 << 20;
+const journalCacheBytes = 16 << 20;
 const stateCacheBytes = 32 << 20;
 /** Copies of the state, each on a drive of its own. */
 const stateCopies = 3;
@@ -48,11 +46,11 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
   const io = await RingIo.open({ poolBytes });
   stack.defer(() => io.shutDown());
   logger.info("drives are accessed", { by: io.description });
-  const drives = await openDrives({ io, random, clock, logger }, options.data, { degraded: options.degraded });
+  const drives = await openDrives({ io, random, clock, logger }, options.data);
   stack.defer(() => drives.close());
   const store = await MirroredKv.open(
     { crc32c, clock, log: logger },
-    drives.list.slice(0, stateCopies).map(({ path }) => `${path}/state`),
+    drives.list.slice(0, stateCopies).map(({ statePath }) => statePath),
     {
       onMemberFailed: (directory, error) => logger.error("a copy of the state failed", { directory, reason: error.message }),
       onResync: (directory, entries, isDone) => logger.info("a copy of the state is being filled", { directory, entries, isDone }),
@@ -61,7 +59,7 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
   );
   stack.defer(() => store.close());
   const engine = await Engine.open(
-    { io, store, drives: drives.list, measure: () => measureDrives(drives), clock, random, logger },
+    { io, store, drives: drives.list, measure: (indexOf) => measureDrives(drives, indexOf), clock, random, logger },
     { clusterId: drives.clusterId, nodeId: drives.nodeId, journalCacheBytes, rootUid: process.getuid?.() ?? 0, rootGid: process.getgid?.() ?? 0 },
   );
   stack.defer(() => engine.close());
@@ -102,12 +100,12 @@ async function stop(stack: AsyncDisposableStack, logger: Logger): Promise<void> 
   }
 }
 
-async function measureDrives(drives: OpenDrives): Promise<DriveSpace[]> {
+async function measureDrives(drives: OpenDrives, indexOf: (driveId: string) => number): Promise<DriveSpace[]> {
   const spaces: DriveSpace[] = [];
-  for (const { index, path } of drives.indexed()) {
+  for (const { driveId, path } of drives.list) {
     try {
       const [{ bsize, blocks, bavail }, { dev }] = await Promise.all([statfs(path), stat(path)]);
-      spaces.push({ drive: index, device: dev, totalBytes: blocks * bsize, freeBytes: bavail * bsize });
+      spaces.push({ drive: indexOf(driveId), device: dev, totalBytes: blocks * bsize, freeBytes: bavail * bsize });
     } catch (reason) {
       // A drive that cannot be measured takes no new data; what is wrong with it is found and told by those who write to it.
       if (!(reason instanceof Error)) throw reason;

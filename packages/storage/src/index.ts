@@ -13,7 +13,7 @@ export { seededRandom } from "./device/seeded-random.ts";
 
 export { containerBytes, containerName, Containers } from "./segment/containers.ts";
 export type { ContainerDrive } from "./segment/containers.ts";
-export type { FragmentCodec, FragmentHeader } from "./segment/fragment-codec.ts";
+export type { FragmentCodec } from "./segment/fragment-codec.ts";
 export { chooseDrives, layoutFor } from "./segment/placement.ts";
 export type { Layout } from "./segment/placement.ts";
 export type { PackedChunk, PackedSegment, PackPiece, PackTarget, SegmentPacker } from "./segment/segment-packer.ts";
@@ -32,9 +32,7 @@ export type { RecordPlace } from "./journal/journal-writer.ts";
 export { crc32cTable } from "./journal/crc32c.ts";
 export { Journal } from "./journal/journal.ts";
 export type { JournalFileInfo, JournalStatistics } from "./journal/journal.ts";
-export { decodeChunkTable, readChunkTable } from "./segment/chunk-table.ts";
-export type { TableChunk } from "./segment/chunk-table.ts";
-/** @cfs/storage */
+export { readSegmentTable } from "./segment/chunk-table.ts";
 export { crcsOf, decodeFragmentHeader, encodeFragmentHeader, fragmentBytesOf, fragmentRanges } from "./segment/fragment-format.ts";
 export type { Checksum, FragmentHeader, FragmentRange } from "./segment/fragment-format.ts";
 export { decodeSegmentTable } from "./segment/table-format.ts";
@@ -45,3 +43,5 @@ export type { EngineOptions, Marker } from "./kv/level-engine.ts";
 export { openLevelKv } from "./kv/level-kv.ts";
 export { MirroredKv } from "./kv/mirrored-kv.ts";
 export type { Engine, EngineMaker, MirroredKvListener, MirroredKvOptions, MirroredKvParts } from "./kv/mirrored-kv.ts";
+export { Drive, openDrives } from "./device/drive.ts";
+export type { DriveParts } from "./device/drive.ts";

@@ -5,7 +5,7 @@
 //! collection, nor close() from inside the JavaScript callback, nor the end of a worker can leave libuv a dangling pointer.
 //! The end of an environment runs the async clean-up hook, which closes and holds the loop open until libuv let go.
 
-use super::uv::{self, UvPoll};
+use crate::uv::{self, UvPoll};
 use cfs_fuse::{Batch, Device, Notifier, REPLY_WORDS, Region, Reply};
 use napi::{Error, Result, Status, sys};
 use std::cell::{Cell, RefCell};
@@ -51,7 +51,7 @@ impl Poll {
             return Err(Error::new(Status::GenericFailure, "no memory for a poll handle".to_owned()));
         }
         // SAFETY: loop and handle are valid; the loop belongs to this thread.
-        let failed = unsafe { uv::uv_poll_init(event_loop.cast(), handle, device.raw_fd()) };
+        let failed = unsafe { uv::uv_poll_init(event_loop, handle, device.raw_fd()) };
         if failed != 0 {
             // SAFETY: the handle was not initialised, so libuv does not know it.
             unsafe { uv::free(handle) };
@@ -74,8 +74,9 @@ impl Poll {
         // SAFETY: the handle is initialised; on_batch lives in the constructor's scope; `strong` stays valid until on_closed.
         let made = unsafe {
             uv::uv_handle_set_data(handle, strong);
-            check(sys::napi_create_reference(env, on_batch, 1, &mut callback), "cannot hold the callback")
-                .and_then(|()| check(sys::napi_add_async_cleanup_hook(env, Some(on_environment_end), strong, &mut hook), "no clean-up hook"))
+            check(sys::napi_create_reference(env, on_batch, 1, &mut callback), "cannot hold the callback").and_then(|()| {
+                check(sys::napi_add_async_cleanup_hook(env, Some(on_environment_end), strong, &mut hook), "no clean-up hook")
+            })
         };
         poll.callback.set(callback);
         poll.hook.set(hook);
@@ -176,11 +177,8 @@ impl Poll {
                 // Nothing will ever come again; watching on would spin.
                 self.pause();
             }
-            if (batch.count != 0 || batch.errno != 0) && !self.call(&batch) {
-                // The environment is ending and these requests will never be answered. Node may be waiting for a file system call of
-                // its own on this very mount, so the connection must not outlive the answers.
-                self.close();
-                return;
+            if batch.count != 0 || batch.errno != 0 {
+                self.call(&batch);
             }
             if batch.count == 0 || batch.errno != 0 || self.state.get() != State::Watching {
                 return;
@@ -188,45 +186,30 @@ impl Poll {
         }
     }
 
-    /// Calls JavaScript. False when it cannot run any more.
-    fn call(&self, batch: &Batch) -> bool {
+    fn call(&self, batch: &Batch) {
         let mut scope = ptr::null_mut();
         // SAFETY: we are on the environment's thread, in a callback of its loop; every value is used inside the scope opened here.
         unsafe {
             if sys::napi_open_handle_scope(self.env, &mut scope) != sys::Status::napi_ok {
-                return false;
+                return;
             }
-            let ran = self.call_in_scope(batch);
-            sys::napi_close_handle_scope(self.env, scope);
-            ran
-        }
-    }
-
-    /// # Safety
-    /// A handle scope is open on the environment's thread.
-    unsafe fn call_in_scope(&self, batch: &Batch) -> bool {
-        let mut function = ptr::null_mut();
-        let mut receiver = ptr::null_mut();
-        let mut arguments = [ptr::null_mut(); 2];
-        let mut result = ptr::null_mut();
-        // SAFETY: the caller's promise; out-pointers are locals, and the reference lives until close.
-        unsafe {
+            let mut function = ptr::null_mut();
+            let mut receiver = ptr::null_mut();
+            let mut arguments = [ptr::null_mut(); 2];
             let ready = sys::napi_get_reference_value(self.env, self.callback.get(), &mut function) == sys::Status::napi_ok
                 && sys::napi_get_global(self.env, &mut receiver) == sys::Status::napi_ok
                 && sys::napi_create_uint32(self.env, batch.count as u32, &mut arguments[0]) == sys::Status::napi_ok
                 && sys::napi_create_int32(self.env, batch.errno, &mut arguments[1]) == sys::Status::napi_ok;
-            if !ready {
-                return false;
+            if ready {
+                let mut result = ptr::null_mut();
+                let status = sys::napi_make_callback(self.env, ptr::null_mut(), receiver, function, 2, arguments.as_ptr(), &mut result);
+                if status == sys::Status::napi_pending_exception {
+                    let mut exception = ptr::null_mut();
+                    sys::napi_get_and_clear_last_exception(self.env, &mut exception);
+                    sys::napi_fatal_exception(self.env, exception);
+                }
             }
-            let status =
-                sys::napi_make_callback(self.env, ptr::null_mut(), receiver, function, 2, arguments.as_ptr(), &mut result);
-            if status == sys::Status::napi_ok {
-                return true;
-            }
-            // An exception nobody caught is reported as such; when even that fails, the environment is ending.
-            let mut exception = ptr::null_mut();
-            sys::napi_get_and_clear_last_exception(self.env, &mut exception) == sys::Status::napi_ok
-                && sys::napi_fatal_exception(self.env, exception) == sys::Status::napi_ok
+            sys::napi_close_handle_scope(self.env, scope);
         }
     }
 }
@@ -251,8 +234,9 @@ fn bytes_of(env: sys::napi_env, array: sys::napi_value, index: u32) -> Result<(*
     Ok((data.cast_const().cast(), length))
 }
 
+/// # Safety
 /// Called by libuv with a handle whose data `open` set.
-extern "C" fn on_readable(handle: *mut UvPoll, _status: c_int, _events: c_int) {
+unsafe extern "C" fn on_readable(handle: *mut UvPoll, _status: c_int, _events: c_int) {
     // SAFETY: the handle owns a strong reference until on_closed; one more keeps Poll alive through a close() inside.
     // A status other than 0 (the device was aborted) shows again as the errno of the read.
     let poll = unsafe {
@@ -263,8 +247,9 @@ extern "C" fn on_readable(handle: *mut UvPoll, _status: c_int, _events: c_int) {
     poll.serve();
 }
 
+/// # Safety
 /// Called by libuv once, after uv_close.
-extern "C" fn on_closed(handle: *mut UvPoll) {
+unsafe extern "C" fn on_closed(handle: *mut UvPoll) {
     // SAFETY: takes back the strong reference that the handle owned; libuv does not touch the handle after this callback.
     let poll = unsafe {
         let data = uv::uv_handle_get_data(handle).cast::<Poll>().cast_const();

@@ -28,7 +28,9 @@ async function cpuSeconds(pid: number): Promise<number> {
 
 await run("cc", ["-O2", "-pthread", "-o", load, fileURLToPath(new URL("./testing/load.c", import.meta.url))]);
 const script = fileURLToPath(new URL("./testing/serve-bench.ts", import.meta.url));
-const server = spawn(process.execPath, ["--conditions=cfs-source", script, mountpoint, serveOptions], { stdio: ["ignore", "pipe", "inherit"] });
+const server = spawn(process.execPath, ["--conditions=cfs-source", script, mountpoint, serveOptions], {
+  stdio: ["ignore", "pipe", "inherit"],
+});
 await once(server.stdout, "data");
 try {
   for (const [step, workers] of [

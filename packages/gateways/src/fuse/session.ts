@@ -138,8 +138,9 @@ export class FuseSession {
    * asked to send again what that process left unanswered.
    */
   start(resumed: Negotiated | null = null): void {
+    // Never rejects: see Invalidator.
     this.#vfs.onInvalidate = (what) => {
-      this.invalidate(what).then(undefined, (reason: unknown) => this.#logDefect("NOTIFY", reason));
+      this.#invalidator.invalidate(what).then(undefined, (reason: unknown) => this.#logDefect("INVALIDATE", reason));
     };
     if (resumed !== null) this.#serve(resumed);
     this.#device.start({ onBatch: (count) => this.#onBatch(count), onEnd: (number) => this.#onEnd(number) });
@@ -153,10 +154,10 @@ export class FuseSession {
 
   statistics(): SessionStatistics {
     const byOperation: Record<string, number> = {};
-    operations.forEach((operation, code) => {
+    for (const [code, operation] of operations.entries()) {
       const count = this.#counts[code] as number;
       if (operation !== undefined && count > 0) byOperation[operation.name] = count;
-    });
+    }
     return {
       requests: this.#requests,
       replies: this.#replies.opened,

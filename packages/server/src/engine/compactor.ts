@@ -9,7 +9,7 @@ import { CfsError } from "@cfs/core";
 import type { Clock, InodeNumber, Logger, SegmentId } from "@cfs/core";
 import { locate } from "@cfs/metadata";
 import type { ExtentSource, KvState, Segment, ShardDriver, Swap } from "@cfs/metadata";
-import { decodeOrigin, readChunkTable } from "@cfs/storage";
+import { decodeOrigin, readSegmentTable } from "@cfs/storage";
 import type { SegmentPacker, SegmentStore } from "@cfs/storage";
 import type { ReadPath } from "./read-path.ts";
 import type { Piece, SegmentWriter } from "./segment-writer.ts";
@@ -80,14 +80,17 @@ export class Compactor {
   async #living(segment: Segment): Promise<Living[]> {
     const { state, store } = this.#parts;
     const found: Living[] = [];
-    for (const { chunkIndex, origin, pieceOffsetBytes, rawBytes } of await readChunkTable(store, segment)) {
-      if ((segment.chunks[chunkIndex]?.refs ?? 0) === 0) continue;
+    let chunkIndex = -1;
+    for (const { origin, chunks } of (await readSegmentTable(store, segment)).pieces) {
       const { ino, offsetBytes } = decodeOrigin(origin);
       const inode = state.inode(ino as InodeNumber);
-      if (!inode?.hasExtents) continue;
-      for (const piece of locate(state.content, inode, offsetBytes + pieceOffsetBytes, rawBytes)) {
-        if (piece.source.kind !== "chunk" || piece.source.segment !== segment.id) continue;
-        found.push({ ino: inode.ino, offsetBytes: piece.offsetBytes, lengthBytes: piece.lengthBytes, from: piece.source });
+      for (const { rawOffset, rawBytes } of chunks) {
+        chunkIndex++;
+        if (!inode?.hasExtents || (segment.chunks[chunkIndex]?.refs ?? 0) === 0) continue;
+        for (const piece of locate(state.content, inode, offsetBytes + rawOffset, rawBytes)) {
+          if (piece.source.kind !== "chunk" || piece.source.segment !== segment.id) continue;
+          found.push({ ino: inode.ino, offsetBytes: piece.offsetBytes, lengthBytes: piece.lengthBytes, from: piece.source });
+        }
       }
     }
     return found;

@@ -34,7 +34,8 @@ export interface EngineParts {
   readonly io: Io;
   readonly store: ShardStore;
   readonly drives: readonly EngineDrive[];
-  readonly measure: () => Promise<readonly DriveSpace[]>;
+  /** Space on the drives; `indexOf` is the cluster's drive table. */
+  readonly measure: (indexOf: (driveId: string) => number) => Promise<readonly DriveSpace[]>;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -52,7 +53,7 @@ export interface EngineOptions {
 
 /** Segment numbers that a crash may have used without logging them. */
 const segmentGap = 4_096;
-const stateCaches = { inodes: 12_000, dirents: 60_000, regions: 4_000, segments: 8_000, xattrs: 1_000, others: 16_000 };
+const stateCaches = { inodes: 6_000, dirents: 40_000, regions: 4_000, segments: 8_000, xattrs: 1_000, others: 16_000 };
 
 export class Engine {
   readonly #parts: EngineParts;
@@ -133,7 +134,7 @@ export class Engine {
       onDurable = (index) => driver.logDurable(index);
       await formatOrCheck(parts, options, state, driver);
       const segments = await openSegments(parts, options, state);
-      const capacity = await Capacity.open({ measure: parts.measure, clock, logger });
+      const capacity = await Capacity.open({ measure: () => parts.measure((id) => driveIndex(state, id)), clock, logger });
       const engine = new Engine(parts, { state, journal, driver, segments, capacity, clusterId: options.clusterId });
       onBroken = (error) => engine.onFailed?.(CfsError.from(error));
       await engine.#start();
@@ -204,6 +205,10 @@ export class Engine {
     await this.segments.close();
     await this.journal.close();
   }
+}
+
+function driveIndex(state: KvState, driveId: string): number {
+  return state.content.superblock()?.drives.find(({ id }) => id === driveId)?.index ?? -1;
 }
 
 /** A new store gets its superblock and root; an old one must be the cluster that the drives say. */

@@ -113,12 +113,14 @@ export class Repairer {
       this.#urgent.delete(key);
       this.#queue.delete(key);
       this.#workers++;
-      void this.#run(key, task).finally(() => {
-        this.#workers--;
-        this.#work();
-        if (this.#workers === 0) for (const resolve of this.#idle.splice(0)) resolve();
-      });
+      this.#run(key, task).finally(() => this.#ended()).catch((reason: unknown) => this.#parts.logger.error("repairing failed", { reason: String(reason) }));
     }
+  }
+
+  #ended(): void {
+    this.#workers--;
+    this.#work();
+    if (this.#workers === 0) for (const resolve of this.#idle.splice(0)) resolve();
   }
 
   async #run(key: string, task: Task): Promise<void> {

@@ -19,7 +19,7 @@ import type { RequestHandler } from "./request-handler.ts";
 /** A client that lost its connection keeps its session for this long. */
 export const leaseMs = 3_000;
 /** The connection is paused while more payload than this waits. */
-const queuedBytesMax = 48 << 20;
+const queuedBytesMax = 24 << 20;
 /** What a client may send: everything else is the server's own. */
 const clientCommands: ReadonlySet<string> = new Set(["makeNode", "link", "unlink", "rename", "setAttributes", "setXattr", "write", "allocate", "copyRange", "reap"]);
 
@@ -229,7 +229,10 @@ class SessionLink {
     const clusterId = state.content.superblock()?.clusterId ?? "";
     const seq = this.#lastSeq;
     // The client counts what the server has as durable: so it must be.
-    void driver.durable(driver.appliedIndex).then(() => this.#send({ type: "welcome", version: sessionVersion, clusterId, seq, availableBytes: capacity.availableBytes }));
+    driver.durable(driver.appliedIndex).then(
+      () => this.#send({ type: "welcome", version: sessionVersion, clusterId, seq, availableBytes: capacity.availableBytes }),
+      (reason: unknown) => this.drop(CfsError.from(reason)),
+    );
   }
 
   #command(queue: CommandQueue, seq: number, command: ClientCommand, payload: Uint8Array | null): void {

@@ -5,7 +5,7 @@ import type { Segment } from "@cfs/metadata";
 import { beforeEach, describe, expect, test } from "vitest";
 import { MemoryIo } from "../device/memory-io.ts";
 import { seededRandom } from "../device/seeded-random.ts";
-import { decodeChunkTable, readChunkTable } from "./chunk-table.ts";
+import { readSegmentTable } from "./chunk-table.ts";
 import { Containers, containerName } from "./containers.ts";
 import { nativeCodec } from "./native-codec.ts";
 import { decodeOrigin, NativePacker } from "./native-packer.ts";
@@ -141,18 +141,12 @@ describe("six drives", () => {
     expect(node.damages.length).toBeGreaterThan(0);
   });
 
-  test("the chunk table says whose bytes they are, and is not believed when it is wrong", async () => {
+  test("the chunk table says whose bytes they are", async () => {
     const segment = await node.put(7, bytes);
-    const table = await readChunkTable(node.store, segment);
-    expect(table.map(({ rawBytes }) => rawBytes)).toEqual(segment.chunks.map(({ rawBytes }) => rawBytes));
-    expect(decodeOrigin(table[0]?.origin as Uint8Array)).toEqual({ ino: 65_537, offsetBytes: 8192 });
-    const length = await node.store.tableBytes(segment);
-    const raw = take(await node.store.read(segment, segment.segmentBytes - length, length));
-    for (let at = 0; at < raw.length; at += 7) {
-      const wrong = Buffer.from(raw);
-      wrong[at] = (wrong[at] as number) ^ 1;
-      expect(() => decodeChunkTable(wrong)).toThrow(/chunk table/);
-    }
+    const [piece] = (await readSegmentTable(node.store, segment)).pieces;
+    expect(piece?.chunks.map(({ rawBytes }) => rawBytes)).toEqual(segment.chunks.map(({ rawBytes }) => rawBytes));
+    expect(decodeOrigin(piece?.origin as Uint8Array)).toEqual({ ino: 65_537, offsetBytes: 8192 });
+    node.io.pool.assertNoLeak();
   });
 
   test("freed fragments are gone", async () => {

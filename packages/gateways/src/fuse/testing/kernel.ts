@@ -55,6 +55,8 @@ export class MemoryKernel implements Device {
   flushes: number = 0;
   isPaused: boolean = true;
   isClosed: boolean = false;
+  /** How many notify calls there were. */
+  notifyCalls: number = 0;
   /** Resolves notifications only when a test says so, if set. */
   holdNotify: Promise<void> | null = null;
   #handlers: DeviceHandlers | null = null;
@@ -97,12 +99,15 @@ export class MemoryKernel implements Device {
   deliver(messages: readonly Uint8Array[]): void {
     const { requestsOffset, slotBytes, lengthsOffset } = this.layout;
     const lengths = new Uint32Array(this.memory, lengthsOffset, messages.length);
-    messages.forEach((message, slot) => {
+    for (const [slot, message] of messages.entries()) {
       Buffer.from(this.memory).set(message, requestsOffset + slot * slotBytes);
       lengths[slot] = message.length;
-    });
+    }
     this.#handlers?.onBatch(messages.length);
-    messages.forEach((message, slot) => Buffer.from(this.memory).fill(0xee, requestsOffset + slot * slotBytes, requestsOffset + slot * slotBytes + message.length));
+    for (const [slot, message] of messages.entries()) {
+      const at = requestsOffset + slot * slotBytes;
+      Buffer.from(this.memory).fill(0xee, at, at + message.length);
+    }
   }
 
   send(...requests: KernelRequest[]): void {
@@ -130,7 +135,8 @@ export class MemoryKernel implements Device {
         failures++;
         continue;
       }
-      if (bytes.readUInt32LE(0) !== bytes.length) throw new Error(`reply ${unique} says ${bytes.readUInt32LE(0)} bytes and has ${bytes.length}`);
+      if (bytes.readUInt32LE(0) !== bytes.length)
+        throw new Error(`reply ${unique} says ${bytes.readUInt32LE(0)} bytes and has ${bytes.length}`);
       this.replies.push({ unique, error: bytes.readInt32LE(4), body: bytes.subarray(16) });
     }
     if (next !== parts.length) throw new Error(`${parts.length - next} parts belong to no reply`);
@@ -138,6 +144,7 @@ export class MemoryKernel implements Device {
   }
 
   async notify(messages: Uint8Array): Promise<readonly number[]> {
+    this.notifyCalls++;
     if (this.holdNotify !== null) await this.holdNotify;
     const all = Buffer.from(messages);
     const results: number[] = [];
@@ -189,7 +196,10 @@ export interface DecodedAttributes {
 }
 
 export function decodeAttributes(bytes: Buffer, at: number): DecodedAttributes {
-  const time = (seconds: number, nanoseconds: number): readonly [bigint, number] => [bytes.readBigInt64LE(at + seconds), bytes.readUInt32LE(at + nanoseconds)];
+  const time = (seconds: number, nanoseconds: number): readonly [bigint, number] => [
+    bytes.readBigInt64LE(at + seconds),
+    bytes.readUInt32LE(at + nanoseconds),
+  ];
   return {
     ino: bytes.readBigUInt64LE(at),
     size: bytes.readBigUInt64LE(at + 8),

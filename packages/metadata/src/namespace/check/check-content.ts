@@ -2,7 +2,7 @@
 import type { InodeNumber } from "@cfs/core";
 import type { KvEntry } from "../../kv/ordered-kv.ts";
 import { decodeJournalFile, decodeRegion, decodeRuns } from "../content-format.ts";
-import { inodeKey, journalFileKey, parseJournalFileKey, parseNumberKey, parseRegionKey, runsKey, zombieKey } from "../keys.ts";
+import { inodeKey, journalFileKey, parseJournalFileKey, parseNumberKey, parseRegionKey, regionKey, runsKey, zombieKey } from "../keys.ts";
 import { decodeInode } from "../record-format.ts";
 import type { Extent, JournalFileUse, Region } from "../records.ts";
 import { regionBytes } from "../records.ts";
@@ -61,24 +61,21 @@ function compare(run: CheckRun, content: Content): void {
   if (content.dataEnd > inode.sizeBytes) run.report("inode", ino, `has data up to ${content.dataEnd}, past its size of ${inode.sizeBytes}`);
 }
 
-async function checkRegions(run: CheckRun, journals: Map<number, JournalFileUse>): Promise<number> {
+async function checkRegions(run: CheckRun, journals: Map<number, JournalFileUse>): Promise<void> {
   // Number 0 stands for "none yet": no inode has it.
   let content: Content = { ino: 0 as InodeNumber, allocatedBytes: 0, dataEnd: 0, runs: [] };
-  let owners = 0;
   for await (const page of pagesOf(run.kv, "E")) {
     for (const entry of page) {
       const { ino, index } = parseRegionKey(entry.key);
       if (content.ino !== ino) {
-        if (owners > 0) compare(run, content);
+        if (content.ino > 0) compare(run, content);
         content = { ino, allocatedBytes: 0, dataEnd: 0, runs: [] };
-        owners += 1;
       }
       const region = decodeOr(run, entry, decodeRegion);
       if (region !== null) addRegion(run, content, index, region, journals);
     }
   }
-  if (owners > 0) compare(run, content);
-  return owners;
+  if (content.ino > 0) compare(run, content);
 }
 
 /** Inodes that claim allocated bytes in extents but have no region at all. */
@@ -92,10 +89,15 @@ async function checkEmpty(run: CheckRun): Promise<void> {
   }
 }
 
-async function countRuns(run: CheckRun): Promise<number> {
-  let count = 0;
-  for await (const page of pagesOf(run.kv, "M")) count += page.length;
-  return count;
+/** Runs of files that have no region at all; where there is one, `compare` has judged them. */
+async function checkRuns(run: CheckRun): Promise<void> {
+  for await (const page of pagesOf(run.kv, "M")) {
+    for (const entry of page) {
+      const ino = parseNumberKey(entry.key) as InodeNumber;
+      const first = decodeOr(run, entry, decodeRuns)?.runs[0];
+      if (first === undefined || run.kv.get(regionKey(ino, first.begin)) === null) run.report("region", ino, "the runs name regions that do not exist");
+    }
+  }
 }
 
 async function checkJournals(run: CheckRun, journals: Map<number, JournalFileUse>): Promise<void> {
@@ -124,9 +126,8 @@ async function checkZombies(run: CheckRun): Promise<void> {
 
 export async function checkContent(run: CheckRun): Promise<void> {
   const journals = new Map<number, JournalFileUse>();
-  const owners = await checkRegions(run, journals);
-  const runs = await countRuns(run);
-  if (runs !== owners) run.report("region", "", `${runs} files have runs of regions, ${owners} have regions`);
+  await checkRegions(run, journals);
+  await checkRuns(run);
   await checkEmpty(run);
   await checkJournals(run, journals);
   await checkZombies(run);
