@@ -19,7 +19,7 @@ export function shiftSource(source: ExtentSource, deltaBytes: number): ExtentSou
 /** Is `b` where `a` goes on after `deltaBytes`? */
 export function isSourceAt(a: ExtentSource, deltaBytes: number, b: ExtentSource): boolean {
   if (a.kind === "journal") {
-    return b.kind === "journal" && a.fileId === b.fileId && a.recordOffsetBytes === b.recordOffsetBytes && a.payloadOffsetBytes + deltaBytes === b.payloadOffsetBytes;
+    return b.kind === "journal" && a.fileId === b.fileId && a.payloadOffsetBytes + deltaBytes === b.payloadOffsetBytes;
   }
   if (a.kind === "chunk") {
     return b.kind === "chunk" && a.segment === b.segment && a.chunkIndex === b.chunkIndex && a.rawOffsetBytes + deltaBytes === b.rawOffsetBytes;
@@ -85,7 +85,7 @@ export function spliceExtents(extents: Extent[], begin: number, end: number, sou
     last += 1;
   }
   const joined = joinAll(pieces);
-  for (const piece of joined) accounts.acquire(piece.source, piece.lengthBytes);
+  for (const piece of pieces) accounts.acquire(piece.source, piece.lengthBytes);
   for (let index = first; index < last; index++) {
     const gone = extents[index] as Extent;
     accounts.release(gone.source, gone.lengthBytes);
