@@ -85,7 +85,7 @@ export function spliceExtents(extents: Extent[], begin: number, end: number, sou
     last += 1;
   }
   const joined = joinAll(pieces);
-  for (const piece of pieces) accounts.acquire(piece.source, piece.lengthBytes);
+  for (const piece of joined) accounts.acquire(piece.source, piece.lengthBytes);
   for (let index = first; index < last; index++) {
     const gone = extents[index] as Extent;
     accounts.release(gone.source, gone.lengthBytes);
