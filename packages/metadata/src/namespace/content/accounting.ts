@@ -132,6 +132,6 @@ export class Accounts {
     if (segment.liveBytes === liveBefore) return;
     const storedBytes = storedBytesOf(segment);
     const isListed = isCandidate(segment.liveBytes, storedBytes);
-    if (isListed) this.#content.setCandidate(segment.id, isListed);
+    if (isListed !== isCandidate(liveBefore, storedBytes)) this.#content.setCandidate(segment.id, isListed);
   }
 }
