@@ -9,7 +9,12 @@ export default defineConfig({
       {
         resolve: { conditions },
         ssr: { resolve: { conditions } },
-        test: { name: "unit", include: ["{packages,native,scripts}/**/*.test.ts"], exclude: ["**/node_modules/**", "**/dist/**"], testTimeout: 30_000 },
+        test: {
+          name: "unit",
+          include: ["{packages,native,scripts}/**/*.test.ts"],
+          exclude: ["**/node_modules/**", "**/dist/**"],
+          testTimeout: 30_000,
+        },
       },
       {
         resolve: { conditions },

@@ -3,3 +3,4 @@
 mod fuse;
 mod pack;
 mod ring;
+mod uv;

@@ -7,3 +7,5 @@ export { CfsError, errnoByCode } from "./errors.ts";
 export type { ErrorCode, ErrorDetails } from "./errors.ts";
 export { silentLogger } from "./ports.ts";
 export type { Clock, LogFields, Logger, Random } from "./ports.ts";
+export { jsonLogger, logLevels, systemClock, systemRandom } from "./system.ts";
+export type { LogLevel } from "./system.ts";

@@ -28,3 +28,27 @@ export { grantCountMax } from "./namespace/system.ts";
 export { fileSizeMax } from "./namespace/truncate.ts";
 export { fitsInline, needsSpill } from "./namespace/write.ts";
 export { xattrListBytesMax, xattrNameBytesMax, xattrValueBytesMax } from "./namespace/xattr.ts";
+export { decodeEntry, encodeEntry } from "./shard/entry-format.ts";
+export type { Entry } from "./shard/entry-format.ts";
+export type { LogPlace, LogRecord, Proposal, Proposed, ShardDriver, ShardLog, ShardStore } from "./shard/shard-driver.ts";
+export { SingleReplica, singleReplicaDefaults } from "./shard/single-replica.ts";
+export type { SingleReplicaOptions, SingleReplicaParts } from "./shard/single-replica.ts";
+export {
+  decodeClientMessage,
+  decodeDirectoryReply,
+  decodeDirentReply,
+  decodeInodeReply,
+  decodeNumbersReply,
+  decodeServerMessage,
+  decodeXattrReply,
+  encodeClientMessage,
+  encodeDirectoryReply,
+  encodeDirentReply,
+  encodeInodeReply,
+  encodeNumbersReply,
+  encodeServerMessage,
+  encodeXattrReply,
+  pageEntriesMax,
+  sessionVersion,
+} from "./session/session-format.ts";
+export type { ClientMessage, ListedInode, Request, ServerMessage } from "./session/session-format.ts";

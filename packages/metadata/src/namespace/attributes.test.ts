@@ -81,7 +81,18 @@ describe("set-id bits", () => {
     shell.write(ino, 0, "a", { killSetId: true });
     expect(shell.mode(ino)).toBe("755");
     shell.set(ino, { mode: 0o6755 });
-    shell.as(ada).run({ type: "allocate", ino, action: "reserve", keepSize: false, offsetBytes: 0, lengthBytes: 10, caller: ada, time: shell.world.time() });
+    shell
+      .as(ada)
+      .run({
+        type: "allocate",
+        ino,
+        action: "reserve",
+        keepSize: false,
+        offsetBytes: 0,
+        lengthBytes: 10,
+        caller: ada,
+        time: shell.world.time(),
+      });
     expect(shell.mode(ino)).toBe("755");
   });
 });
@@ -128,7 +139,9 @@ describe("times", () => {
     const ino = shell.make("f", "file", 0o644);
     shell.set(ino, { atime: { sec: -1, nsec: 999_999_999 }, mtime: moment, time: { sec: 9999, nsec: 3 } });
     const inode = shell.world.inode(ino);
-    expect([inode.atimeSec, inode.atimeNsec, inode.mtimeSec, inode.mtimeNsec, inode.ctimeSec, inode.ctimeNsec]).toEqual([-1, 999_999_999, 77, 5, 9999, 3]);
+    expect([inode.atimeSec, inode.atimeNsec, inode.mtimeSec, inode.mtimeNsec, inode.ctimeSec, inode.ctimeNsec]).toEqual([
+      -1, 999_999_999, 77, 5, 9999, 3,
+    ]);
     shell.set(ino, { mtime: moment, ctime: { sec: 12, nsec: 1 } });
     expect(shell.world.inode(ino).ctimeSec).toBe(12);
   });
@@ -197,7 +210,9 @@ describe("allocate within the inline limit", () => {
     const shell = new Shell();
     const ino = shell.make("f", "file", 0o644);
     shell.write(ino, 0, "hello");
-    expect(shell.run({ type: "allocate", ino, action, keepSize, offsetBytes, lengthBytes, caller: root, time: shell.world.time() })).toBe(0);
+    expect(shell.run({ type: "allocate", ino, action, keepSize, offsetBytes, lengthBytes, caller: root, time: shell.world.time() })).toBe(
+      0,
+    );
     const inode = shell.world.inode(ino);
     expect([inode.sizeBytes, Buffer.from(inode.inline ?? []).toString(), inode.allocatedBytes]).toEqual([sizeBytes, inline, inline.length]);
     await shell.world.check();
@@ -208,7 +223,16 @@ describe("allocate within the inline limit", () => {
     const shell = new Shell();
     const ino = shell.make("f", "file", 0o644);
     shell.write(ino, 0, "hello");
-    const allocate = { type: "allocate", ino, action: "reserve", keepSize: false, offsetBytes: 0, lengthBytes: 5000, caller: root, time: shell.world.time() } as const;
+    const allocate = {
+      type: "allocate",
+      ino,
+      action: "reserve",
+      keepSize: false,
+      offsetBytes: 0,
+      lengthBytes: 5000,
+      caller: root,
+      time: shell.world.time(),
+    } as const;
     expect(needsSpill(shell.world.inode(ino), allocate)).toBe(true);
     expect(shell.run(allocate)).toBe(22);
     expect(shell.run({ ...allocate, lengthBytes: 0 })).toBe(22);

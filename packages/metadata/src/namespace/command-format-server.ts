@@ -13,7 +13,16 @@ export type ServerCommand = Exclude<Command, ClientCommand>;
 
 /** On disk: never changed, never used again. */
 const typeNumbers = {
-  openSession: 32, closeSession: 33, grantInodes: 34, writeSegment: 35, publish: 36, relocate: 37, dropSegment: 38, dropContent: 39, setDrive: 40, format: 41,
+  openSession: 32,
+  closeSession: 33,
+  grantInodes: 34,
+  writeSegment: 35,
+  publish: 36,
+  relocate: 37,
+  dropSegment: 38,
+  dropContent: 39,
+  setDrive: 40,
+  format: 41,
 } as const;
 
 function writeNewSegment(writer: ByteWriter, segment: NewSegment): void {
@@ -42,7 +51,13 @@ function writeSwap(writer: ByteWriter, swap: Swap): void {
 }
 
 function readSwap(reader: ByteReader): Swap {
-  return { ino: readInodeNumber(reader), offsetBytes: reader.varint(), lengthBytes: reader.varint(), from: readSource(reader), to: readSource(reader) };
+  return {
+    ino: readInodeNumber(reader),
+    offsetBytes: reader.varint(),
+    lengthBytes: reader.varint(),
+    from: readSource(reader),
+    to: readSource(reader),
+  };
 }
 
 function writeWriteSegment(writer: ByteWriter, command: WriteSegment): void {
@@ -98,32 +113,48 @@ export function writeServerCommand(writer: ByteWriter, command: ServerCommand): 
     case "grantInodes":
       writer.latin1(command.clientId).varint(command.count);
       return undefined;
-    case "writeSegment": return writeWriteSegment(writer, command);
-    case "publish": return writePublish(writer, command);
-    case "relocate": return writeRelocate(writer, command);
+    case "writeSegment":
+      return writeWriteSegment(writer, command);
+    case "publish":
+      return writePublish(writer, command);
+    case "relocate":
+      return writeRelocate(writer, command);
     case "dropSegment":
       writer.varint(command.segment);
       return undefined;
     case "dropContent":
       writer.varint(command.ino).varint(command.regionsMax);
       return undefined;
-    case "setDrive": return writeDrive(writer, command.drive);
-    case "format": return writeFormat(writer, command);
+    case "setDrive":
+      return writeDrive(writer, command.drive);
+    case "format":
+      return writeFormat(writer, command);
   }
 }
 
 export function readServerCommand(reader: ByteReader, type: number): ServerCommand {
   switch (type) {
-    case typeNumbers.openSession: return { type: "openSession", clientId: readClientId(reader) };
-    case typeNumbers.closeSession: return { type: "closeSession", clientId: readClientId(reader) };
-    case typeNumbers.grantInodes: return { type: "grantInodes", clientId: readClientId(reader), count: reader.varint() };
-    case typeNumbers.writeSegment: return readWriteSegment(reader);
-    case typeNumbers.publish: return readPublish(reader);
-    case typeNumbers.relocate: return readRelocate(reader);
-    case typeNumbers.dropSegment: return { type: "dropSegment", segment: readSegmentId(reader) };
-    case typeNumbers.dropContent: return { type: "dropContent", ino: readInodeNumber(reader), regionsMax: reader.varint() };
-    case typeNumbers.setDrive: return { type: "setDrive", drive: readDrive(reader) };
-    case typeNumbers.format: return readFormat(reader);
-    default: return corrupt(`a command has the unknown type ${type}`);
+    case typeNumbers.openSession:
+      return { type: "openSession", clientId: readClientId(reader) };
+    case typeNumbers.closeSession:
+      return { type: "closeSession", clientId: readClientId(reader) };
+    case typeNumbers.grantInodes:
+      return { type: "grantInodes", clientId: readClientId(reader), count: reader.varint() };
+    case typeNumbers.writeSegment:
+      return readWriteSegment(reader);
+    case typeNumbers.publish:
+      return readPublish(reader);
+    case typeNumbers.relocate:
+      return readRelocate(reader);
+    case typeNumbers.dropSegment:
+      return { type: "dropSegment", segment: readSegmentId(reader) };
+    case typeNumbers.dropContent:
+      return { type: "dropContent", ino: readInodeNumber(reader), regionsMax: reader.varint() };
+    case typeNumbers.setDrive:
+      return { type: "setDrive", drive: readDrive(reader) };
+    case typeNumbers.format:
+      return readFormat(reader);
+    default:
+      return corrupt(`a command has the unknown type ${type}`);
   }
 }

@@ -15,7 +15,18 @@ import type { Allocate, Command, CopyRange, Link, MakeNode, Rename, SetAttribute
 import { corrupt, readId, readInodeNumber, readKind, readMode, writeKind } from "./record-format.ts";
 
 /** On disk and on the wire: never changed, never used again. Server commands begin at 32. */
-const typeNumbers = { makeNode: 1, link: 2, unlink: 3, rename: 4, setAttributes: 5, setXattr: 6, write: 7, allocate: 8, copyRange: 9, reap: 10 } as const;
+const typeNumbers = {
+  makeNode: 1,
+  link: 2,
+  unlink: 3,
+  rename: 4,
+  setAttributes: 5,
+  setXattr: 6,
+  write: 7,
+  allocate: 8,
+  copyRange: 9,
+  reap: 10,
+} as const;
 const firstServerType = 32;
 const actions = ["reserve", "punch", "zero"] as const;
 const shared = new ByteWriter(16_384);
@@ -48,11 +59,23 @@ function readLink(reader: ByteReader): Link {
 }
 
 function readUnlink(reader: ByteReader): Unlink {
-  return { type: "unlink", directory: readFlags(reader, 1) === 1, parent: readInodeNumber(reader), name: readName(reader), ...readChange(reader) };
+  return {
+    type: "unlink",
+    directory: readFlags(reader, 1) === 1,
+    parent: readInodeNumber(reader),
+    name: readName(reader),
+    ...readChange(reader),
+  };
 }
 
 function writeRename(writer: ByteWriter, command: Rename): void {
-  writer.varint(command.parent).latin1(command.name).varint(command.newParent).latin1(command.newName).varint(command.flags).varint(command.whiteout);
+  writer
+    .varint(command.parent)
+    .latin1(command.name)
+    .varint(command.newParent)
+    .latin1(command.newName)
+    .varint(command.flags)
+    .varint(command.whiteout);
   writeChange(writer, command);
 }
 
@@ -97,7 +120,11 @@ function readSetAttributes(reader: ByteReader): SetAttributes {
 }
 
 function writeSetXattr(writer: ByteWriter, command: SetXattr): void {
-  writer.u8((command.killSetGid ? 1 : 0) | (command.value === null ? 0 : 2)).varint(command.ino).utf8(command.name).varint(command.flags);
+  writer
+    .u8((command.killSetGid ? 1 : 0) | (command.value === null ? 0 : 2))
+    .varint(command.ino)
+    .utf8(command.name)
+    .varint(command.flags);
   if (command.value !== null) writer.bytes(command.value);
   writeChange(writer, command);
 }
@@ -112,7 +139,11 @@ function readSetXattr(reader: ByteReader): SetXattr {
 }
 
 function writeAllocate(writer: ByteWriter, command: Allocate): void {
-  writer.u8(actions.indexOf(command.action) | (command.keepSize ? 4 : 0)).varint(command.ino).varint(command.offsetBytes).varint(command.lengthBytes);
+  writer
+    .u8(actions.indexOf(command.action) | (command.keepSize ? 4 : 0))
+    .varint(command.ino)
+    .varint(command.offsetBytes)
+    .varint(command.lengthBytes);
   writeChange(writer, command);
 }
 
@@ -120,11 +151,24 @@ function readAllocate(reader: ByteReader): Allocate {
   const flags = readFlags(reader, 7);
   const action = actions[flags & 3] ?? corrupt("an allocate command has an unknown action");
   const ino = readInodeNumber(reader);
-  return { type: "allocate", ino, action, keepSize: (flags & 4) !== 0, offsetBytes: reader.varint(), lengthBytes: reader.varint(), ...readChange(reader) };
+  return {
+    type: "allocate",
+    ino,
+    action,
+    keepSize: (flags & 4) !== 0,
+    offsetBytes: reader.varint(),
+    lengthBytes: reader.varint(),
+    ...readChange(reader),
+  };
 }
 
 function writeCopyRange(writer: ByteWriter, command: CopyRange): void {
-  writer.varint(command.source).varint(command.sourceOffsetBytes).varint(command.target).varint(command.targetOffsetBytes).varint(command.lengthBytes);
+  writer
+    .varint(command.source)
+    .varint(command.sourceOffsetBytes)
+    .varint(command.target)
+    .varint(command.targetOffsetBytes)
+    .varint(command.lengthBytes);
   writeChange(writer, command);
 }
 
@@ -139,23 +183,35 @@ function readCopyRange(reader: ByteReader): CopyRange {
 /** Appends a command to a writer of the caller's. */
 export function writeCommand(writer: ByteWriter, command: Command): void {
   switch (command.type) {
-    case "makeNode": return writeMakeNode(writer.u8(typeNumbers.makeNode), command);
+    case "makeNode":
+      return writeMakeNode(writer.u8(typeNumbers.makeNode), command);
     case "link":
       writer.u8(typeNumbers.link).varint(command.ino).varint(command.parent).latin1(command.name);
       return writeChange(writer, command);
     case "unlink":
-      writer.u8(typeNumbers.unlink).u8(command.directory ? 1 : 0).varint(command.parent).latin1(command.name);
+      writer
+        .u8(typeNumbers.unlink)
+        .u8(command.directory ? 1 : 0)
+        .varint(command.parent)
+        .latin1(command.name);
       return writeChange(writer, command);
-    case "rename": return writeRename(writer.u8(typeNumbers.rename), command);
-    case "setAttributes": return writeSetAttributes(writer.u8(typeNumbers.setAttributes), command);
-    case "setXattr": return writeSetXattr(writer.u8(typeNumbers.setXattr), command);
-    case "write": return writeWrite(writer.u8(typeNumbers.write), command);
-    case "allocate": return writeAllocate(writer.u8(typeNumbers.allocate), command);
-    case "copyRange": return writeCopyRange(writer.u8(typeNumbers.copyRange), command);
+    case "rename":
+      return writeRename(writer.u8(typeNumbers.rename), command);
+    case "setAttributes":
+      return writeSetAttributes(writer.u8(typeNumbers.setAttributes), command);
+    case "setXattr":
+      return writeSetXattr(writer.u8(typeNumbers.setXattr), command);
+    case "write":
+      return writeWrite(writer.u8(typeNumbers.write), command);
+    case "allocate":
+      return writeAllocate(writer.u8(typeNumbers.allocate), command);
+    case "copyRange":
+      return writeCopyRange(writer.u8(typeNumbers.copyRange), command);
     case "reap":
       writer.u8(typeNumbers.reap).varint(command.ino);
       return undefined;
-    default: return writeServerCommand(writer, command);
+    default:
+      return writeServerCommand(writer, command);
   }
 }
 
@@ -163,17 +219,28 @@ export function writeCommand(writer: ByteWriter, command: Command): void {
 export function readCommand(reader: ByteReader): Command {
   const type = reader.u8();
   switch (type) {
-    case typeNumbers.makeNode: return readMakeNode(reader);
-    case typeNumbers.link: return readLink(reader);
-    case typeNumbers.unlink: return readUnlink(reader);
-    case typeNumbers.rename: return readRename(reader);
-    case typeNumbers.setAttributes: return readSetAttributes(reader);
-    case typeNumbers.setXattr: return readSetXattr(reader);
-    case typeNumbers.write: return readWrite(reader);
-    case typeNumbers.allocate: return readAllocate(reader);
-    case typeNumbers.copyRange: return readCopyRange(reader);
-    case typeNumbers.reap: return { type: "reap", ino: readInodeNumber(reader) };
-    default: return type < firstServerType ? corrupt(`a command has the unknown type ${type}`) : readServerCommand(reader, type);
+    case typeNumbers.makeNode:
+      return readMakeNode(reader);
+    case typeNumbers.link:
+      return readLink(reader);
+    case typeNumbers.unlink:
+      return readUnlink(reader);
+    case typeNumbers.rename:
+      return readRename(reader);
+    case typeNumbers.setAttributes:
+      return readSetAttributes(reader);
+    case typeNumbers.setXattr:
+      return readSetXattr(reader);
+    case typeNumbers.write:
+      return readWrite(reader);
+    case typeNumbers.allocate:
+      return readAllocate(reader);
+    case typeNumbers.copyRange:
+      return readCopyRange(reader);
+    case typeNumbers.reap:
+      return { type: "reap", ino: readInodeNumber(reader) };
+    default:
+      return type < firstServerType ? corrupt(`a command has the unknown type ${type}`) : readServerCommand(reader, type);
   }
 }
 

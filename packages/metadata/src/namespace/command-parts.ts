@@ -102,5 +102,15 @@ export function readWrite(reader: ByteReader): Write {
   const offsetBytes = reader.varint();
   const lengthBytes = reader.varint();
   const source = readSourceOfWrite(reader);
-  return { type: "write", ino, offsetBytes, lengthBytes, source, setTimes: (flags & 1) !== 0, killSetId: (flags & 2) !== 0, spill: (flags & 4) !== 0, ...readChange(reader) };
+  return {
+    type: "write",
+    ino,
+    offsetBytes,
+    lengthBytes,
+    source,
+    setTimes: (flags & 1) !== 0,
+    killSetId: (flags & 2) !== 0,
+    spill: (flags & 4) !== 0,
+    ...readChange(reader),
+  };
 }

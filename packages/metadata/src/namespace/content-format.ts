@@ -111,7 +111,10 @@ export function decodeRuns(bytes: Uint8Array): RegionRuns {
 }
 
 export function writePlace(writer: ByteWriter, place: FragmentPlace): void {
-  writer.varint(place.drive).varint(place.container).varint(place.offsetBytes / placeUnitBytes);
+  writer
+    .varint(place.drive)
+    .varint(place.container)
+    .varint(place.offsetBytes / placeUnitBytes);
 }
 
 export function readPlace(reader: ByteReader): FragmentPlace {
@@ -127,7 +130,13 @@ export function writeChunk(writer: ByteWriter, chunk: ChunkRecord): void {
 }
 
 export function readChunk(reader: ByteReader): ChunkRecord {
-  return { storedOffsetBytes: reader.varint(), storedBytes: reader.varint(), rawBytes: reader.varint(), codec: reader.u8(), refs: reader.varint() };
+  return {
+    storedOffsetBytes: reader.varint(),
+    storedBytes: reader.varint(),
+    rawBytes: reader.varint(),
+    codec: reader.u8(),
+    refs: reader.varint(),
+  };
 }
 
 export function readList<T>(reader: ByteReader, count: number, read: (reader: ByteReader) => T): T[] {

@@ -22,7 +22,10 @@ const flagExtents = 1;
 const flagInline = 2;
 const noBytes: Uint8Array = new Uint8Array(0);
 const noNames: readonly string[] = Object.freeze([]);
-const kindNumbers: Readonly<Record<FileKind, number>> = Object.fromEntries(fileKinds.map((kind, index) => [kind, index])) as Record<FileKind, number>;
+const kindNumbers: Readonly<Record<FileKind, number>> = Object.fromEntries(fileKinds.map((kind, index) => [kind, index])) as Record<
+  FileKind,
+  number
+>;
 /** One for the process: encoding is synchronous and `take` empties it. */
 const shared = new ByteWriter(8192);
 
@@ -126,13 +129,32 @@ export function readInode(reader: ByteReader): Inode {
   const flags = reader.u8();
   if (flags > (flagExtents | flagInline)) corrupt("an inode record has unknown flags");
   const fixed: Inode = {
-    ino: readInodeNumber(reader), generation: reader.varint(), kind, mode: readMode(reader),
-    uid: readId(reader), gid: readId(reader), nlink: reader.varint(), rdev: 0,
-    sizeBytes: reader.varint(), allocatedBytes: reader.varint(), isAllocatedStale: false,
+    ino: readInodeNumber(reader),
+    generation: reader.varint(),
+    kind,
+    mode: readMode(reader),
+    uid: readId(reader),
+    gid: readId(reader),
+    nlink: reader.varint(),
+    rdev: 0,
+    sizeBytes: reader.varint(),
+    allocatedBytes: reader.varint(),
+    isAllocatedStale: false,
     inlineBytes: reader.varint(),
-    atimeSec: readSeconds(reader), atimeNsec: readNanoseconds(reader), mtimeSec: readSeconds(reader), mtimeNsec: readNanoseconds(reader),
-    ctimeSec: readSeconds(reader), ctimeNsec: readNanoseconds(reader), birthSec: readSeconds(reader), birthNsec: readNanoseconds(reader),
-    parent: 0, entryCount: 0, target: null, inline: null, hasExtents: (flags & flagExtents) !== 0, xattrNames: noNames,
+    atimeSec: readSeconds(reader),
+    atimeNsec: readNanoseconds(reader),
+    mtimeSec: readSeconds(reader),
+    mtimeNsec: readNanoseconds(reader),
+    ctimeSec: readSeconds(reader),
+    ctimeNsec: readNanoseconds(reader),
+    birthSec: readSeconds(reader),
+    birthNsec: readNanoseconds(reader),
+    parent: 0,
+    entryCount: 0,
+    target: null,
+    inline: null,
+    hasExtents: (flags & flagExtents) !== 0,
+    xattrNames: noNames,
   };
   const inode = readByKind(reader, fixed);
   inode.xattrNames = readXattrNames(reader);

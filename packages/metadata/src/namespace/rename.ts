@@ -51,7 +51,8 @@ function findParties(state: State, command: Rename): Parties | ErrorCode {
   const newParent = command.newParent === command.parent ? parent : state.inode(command.newParent);
   if (parent === null || newParent === null) return "STALE_HANDLE";
   if (parent.kind !== "directory" || newParent.kind !== "directory") return "NOT_DIRECTORY";
-  if (!mayAccess(state, parent, command.caller, mayExecute) || !mayAccess(state, newParent, command.caller, mayExecute)) return "ACCESS_DENIED";
+  if (!mayAccess(state, parent, command.caller, mayExecute) || !mayAccess(state, newParent, command.caller, mayExecute))
+    return "ACCESS_DENIED";
   const source = state.dirent(parent.ino, command.name);
   if (source === null) return "NOT_FOUND";
   const inTheWay = state.dirent(newParent.ino, command.newName);

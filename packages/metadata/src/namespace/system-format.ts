@@ -54,7 +54,12 @@ export function readDrive(reader: ByteReader): DriveRecord {
 }
 
 export function encodeSuperblock(superblock: Superblock): Uint8Array {
-  shared.u8(version).varint(superblock.formatVersion).utf8(superblock.clusterId).varint(superblock.nextInodeCount).varint(superblock.nextSegment);
+  shared
+    .u8(version)
+    .varint(superblock.formatVersion)
+    .utf8(superblock.clusterId)
+    .varint(superblock.nextInodeCount)
+    .varint(superblock.nextSegment);
   shared.varint(superblock.drives.length);
   for (const drive of superblock.drives) writeDrive(shared, drive);
   return shared.take();
@@ -79,13 +84,28 @@ export function encodeUsage(usage: Usage): Uint8Array {
 export function decodeUsage(bytes: Uint8Array): Usage {
   const reader = begin(bytes, "the usage record");
   const usage = {
-    inodes: reader.varint(), allocatedBytes: reader.varint(), segmentLiveBytes: reader.varint(), segmentStoredBytes: reader.varint(),
-    fragmentBytes: reader.varint(), segments: reader.varint(), journalLiveBytes: reader.varint(), reservedBytes: reader.varint(),
+    inodes: reader.varint(),
+    allocatedBytes: reader.varint(),
+    segmentLiveBytes: reader.varint(),
+    segmentStoredBytes: reader.varint(),
+    fragmentBytes: reader.varint(),
+    segments: reader.varint(),
+    journalLiveBytes: reader.varint(),
+    reservedBytes: reader.varint(),
   };
   reader.end();
   return usage;
 }
 
 export function emptyUsage(): Usage {
-  return { inodes: 0, allocatedBytes: 0, segmentLiveBytes: 0, segmentStoredBytes: 0, fragmentBytes: 0, segments: 0, journalLiveBytes: 0, reservedBytes: 0 };
+  return {
+    inodes: 0,
+    allocatedBytes: 0,
+    segmentLiveBytes: 0,
+    segmentStoredBytes: 0,
+    fragmentBytes: 0,
+    segments: 0,
+    journalLiveBytes: 0,
+    reservedBytes: 0,
+  };
 }

@@ -25,7 +25,11 @@ async function countReferences(run: CheckRun, batch: Batch): Promise<void> {
         const chunk = found?.segment.chunks[source.chunkIndex];
         if (found === undefined || chunk === undefined || source.rawOffsetBytes + lengthBytes > chunk.rawBytes) {
           const { ino, index } = parseRegionKey(entry.key);
-          run.report("region", `${ino}/${index}`, `an extent points at segment ${source.segment}, chunk ${source.chunkIndex}, which is not there or too short`);
+          run.report(
+            "region",
+            `${ino}/${index}`,
+            `an extent points at segment ${source.segment}, chunk ${source.chunkIndex}, which is not there or too short`,
+          );
           continue;
         }
         (found.refs[source.chunkIndex] as number) += 1;

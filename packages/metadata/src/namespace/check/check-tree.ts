@@ -55,9 +55,11 @@ function checkInode(run: CheckRun, inode: Inode, around: Around): void {
   }
   if (inode.inlineBytes > inode.sizeBytes) report(`holds ${inode.inlineBytes} inline bytes but its size is ${inode.sizeBytes}`);
   if (inode.inlineBytes > 0 && inode.inline === null) report("its inline bytes are missing");
-  if (!inode.hasExtents && inode.allocatedBytes !== inode.inlineBytes) report(`counts ${inode.allocatedBytes} allocated bytes and has ${inode.inlineBytes} inline`);
+  if (!inode.hasExtents && inode.allocatedBytes !== inode.inlineBytes)
+    report(`counts ${inode.allocatedBytes} allocated bytes and has ${inode.inlineBytes} inline`);
   const isListed = run.kv.get(orphanKey(inode.ino)) !== null;
-  if (isListed !== (inode.nlink === 0)) report(isListed ? "is listed as an orphan but has links" : "has no links but is not listed as an orphan");
+  if (isListed !== (inode.nlink === 0))
+    report(isListed ? "is listed as an orphan but has links" : "has no links but is not listed as an orphan");
 }
 
 export async function checkTree(run: CheckRun): Promise<void> {

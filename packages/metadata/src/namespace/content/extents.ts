@@ -22,7 +22,9 @@ export function isSourceAt(a: ExtentSource, deltaBytes: number, b: ExtentSource)
     return b.kind === "journal" && a.fileId === b.fileId && a.payloadOffsetBytes + deltaBytes === b.payloadOffsetBytes;
   }
   if (a.kind === "chunk") {
-    return b.kind === "chunk" && a.segment === b.segment && a.chunkIndex === b.chunkIndex && a.rawOffsetBytes + deltaBytes === b.rawOffsetBytes;
+    return (
+      b.kind === "chunk" && a.segment === b.segment && a.chunkIndex === b.chunkIndex && a.rawOffsetBytes + deltaBytes === b.rawOffsetBytes
+    );
   }
   return b.kind === "reserved";
 }

@@ -1,0 +1,118 @@
+/**
+ * `cfs server start`: runs one storage node in the foreground until SIGINT or SIGTERM.
+ *
+ * Flags go before the configuration file. Log lines (one JSON object each) go to stderr. What is said while the server starts is held back
+ * for a moment, so that a start that fails is one line: the reason.
+ */
+import { logLevels, type LogLevel } from "@cfs/core";
+import { type RunningServer, type ServerOptions, startServer } from "@cfs/server";
+import { resolve } from "node:path";
+import type { Command } from "commander";
+import { type ConfigSchema, list, readConfig, single } from "../config-file.ts";
+import type { Ui } from "../output.ts";
+import { type Address, defaultPort, flag, formatAddress, parseAddress, repeatedFlag, UsageError } from "../parse.ts";
+import { StartLog } from "../start-log.ts";
+import { newCommand } from "./command.ts";
+
+export function parseLogLevel(text: string): LogLevel {
+  const level = logLevels.find((name) => name === text);
+  if (level === undefined) throw new UsageError(`"${text}" is not a log level; expected ${logLevels.join(", ")}`);
+  return level;
+}
+
+function parseDirectory(text: string): string {
+  if (text === "") throw new UsageError("a drive is named by its directory, not by an empty text");
+  return resolve(text);
+}
+
+const configSchema = {
+  data: list(parseDirectory),
+  listen: single(parseAddress),
+  http: single(parseAddress),
+  log: single(parseLogLevel),
+} satisfies ConfigSchema;
+
+export interface ServerStartFlags {
+  readonly data?: readonly string[];
+  readonly listen?: Address;
+  readonly http?: Address;
+  readonly log?: LogLevel;
+  readonly config?: string;
+}
+
+const listenDefault: Address = { host: "127.0.0.1", port: defaultPort };
+
+/** What the flags and the file say together; throws UsageError where that is nothing to start with. */
+export function serverOptions(flags: ServerStartFlags): ServerOptions {
+  const file = flags.config === undefined ? {} : readConfig(flags.config, configSchema);
+  const data = flags.data ?? file.data ?? [];
+  if (data.length === 0) throw new UsageError("no drive is named; give each with --data DIR, or as `data:` in the file of --config");
+  const twice = data.find((path, index) => data.indexOf(path) !== index);
+  if (twice !== undefined) throw new UsageError(`${twice} is named twice; each drive is one directory`);
+  return {
+    data,
+    listen: flags.listen ?? file.listen ?? listenDefault,
+    http: flags.http ?? file.http ?? null,
+    logLevel: flags.log ?? file.log ?? "info",
+  };
+}
+
+/** Resolves when the server stopped by itself or by a signal; rejects with what it could not go on from. */
+async function untilEnded(server: RunningServer, signal: AbortSignal): Promise<void> {
+  const stop = Promise.withResolvers<void>();
+  const onAbort = (): void => void server.close().then(stop.resolve, stop.reject);
+  signal.addEventListener("abort", onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  try {
+    await Promise.race([server.ended, stop.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+  await server.close();
+}
+
+export async function runServerStart(options: ServerOptions, ui: Ui): Promise<void> {
+  const log = new StartLog((line) => ui.stderr.write(line));
+  let server: RunningServer;
+  try {
+    server = await startServer(options, (line) => log.write(line));
+  } catch (reason) {
+    log.fail();
+    throw reason;
+  }
+  log.open();
+  const address = formatAddress(server.address);
+  const http = options.http === null ? null : formatAddress(options.http);
+  ui.result({ address, http, pid: process.pid, data: options.data }, () => {
+    ui.print(
+      `cfs serves on ${address} with ${options.data.length} drive${options.data.length === 1 ? "" : "s"}${http === null ? "" : `; metrics on http://${http}/metrics`}`,
+    );
+  });
+  await untilEnded(server, ui.signal);
+}
+
+function startCommand(ui: Ui): Command {
+  return newCommand({
+    name: "start",
+    description: "run a storage node in the foreground; new, empty drives make a new file system",
+    examples: [
+      ["cfs server start --data /srv/d1 --data /srv/d2 --listen 0.0.0.0:9400", "two drives, for this network"],
+      ["cfs server start --config /etc/cfs.yaml", "flags from a file; a flag on the command line goes before it"],
+      ["cfs server start --data /srv/d1 --http 127.0.0.1:9401", "with /metrics and /healthz"],
+    ],
+  })
+    .option("--data <dir>", "the directory of one drive; repeat it for each", repeatedFlag(parseDirectory))
+    .option("--listen <address>", `where clients connect, HOST:PORT (default: ${formatAddress(listenDefault)})`, flag(parseAddress))
+    .option("--http <address>", "where /metrics and /healthz are served (default: nowhere)", flag(parseAddress))
+    .option("--config <file>", "YAML with the long flags as keys: data, listen, http, log")
+    .option("--log <level>", `how much is logged: ${logLevels.join(", ")} (default: info)`, flag(parseLogLevel))
+    .action(async (flags: ServerStartFlags) => runServerStart(serverOptions(flags), ui));
+}
+
+export function serverCommand(ui: Ui): Command {
+  return newCommand({
+    name: "server",
+    description: "run a storage node",
+    examples: [["cfs server start --data /srv/d1 --data /srv/d2", "in the foreground, until Ctrl-C"]],
+  }).addCommand(startCommand(ui));
+}

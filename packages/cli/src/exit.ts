@@ -1,0 +1,108 @@
+/**
+ * How a command ends: exit codes that scripts can rely on, and failures as one line with the next step.
+ *
+ * A CfsError is something that happens and is shown as `cfs: CODE: message`; whatever else arrives here is a bug and is shown with its stack.
+ */
+import { CfsError, type ErrorCode } from "@cfs/core";
+import { CommanderError } from "commander";
+import { UsageError } from "./parse.ts";
+
+export const exitCodes = {
+  ok: 0,
+  /** The operation failed. */
+  failed: 1,
+  /** The command line or the configuration file is wrong; nothing was done. */
+  usage: 2,
+  /** The command worked, and what it found is not healthy: degraded, damaged, inconsistent. */
+  unhealthy: 3,
+  /** Ended by SIGINT or SIGTERM, as shells count it. */
+  interrupted: 130,
+} as const;
+
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
+
+/** What to do about each kind of failure; an empty text where the message says it all. `details.next` of an error goes before this. */
+const nextStepByCode: Readonly<Record<ErrorCode, string>> = {
+  NOT_PERMITTED: "run it as root, or as the owner of what it changes",
+  NOT_FOUND: "check the name",
+  INTERRUPTED: "",
+  IO: "see the server's log; `cfs admin status` shows the drives",
+  NO_DEVICE: "check that the device exists (for /dev/fuse: modprobe fuse)",
+  TOO_BIG: "",
+  BAD_HANDLE: "open the file again",
+  AGAIN: "try again in a moment",
+  NO_MEMORY: "free memory on this machine, or lower the memory budget",
+  ACCESS_DENIED: "check the permissions, or run it as another user",
+  BUSY: "close what uses it, then try again",
+  EXISTS: "choose another name, or remove what is there",
+  CROSS_DEVICE: "copy instead of moving",
+  NOT_DIRECTORY: "name a directory",
+  IS_DIRECTORY: "name a file",
+  INVALID: "see --help",
+  TEXT_BUSY: "stop the program that runs from this file",
+  FILE_TOO_LARGE: "",
+  NO_SPACE: "delete something, or add a drive with `cfs admin drive add`",
+  READ_ONLY: "mount without --ro, or repair the drive that became read-only",
+  TOO_MANY_LINKS: "",
+  RANGE: "",
+  DEADLOCK: "",
+  NAME_TOO_LONG: "",
+  NOT_IMPLEMENTED: "this server does not know that operation; compare `cfs version` on both sides",
+  NOT_EMPTY: "empty the directory first",
+  SYMLINK_LOOP: "",
+  NO_DATA: "",
+  OVERFLOW: "",
+  NOT_SUPPORTED: "",
+  ADDRESS_IN_USE: "stop the program that uses it, or choose another address with --listen",
+  TIMED_OUT: "check that the server answers: `cfs status`",
+  UNREACHABLE: "check the address, and that the server runs: `cfs status --server HOST:PORT`",
+  STALE_HANDLE: "open the file or directory again",
+  CORRUPT: "run `cfs admin scrub`, then `cfs fsck`",
+  QUOTA: "delete something, or raise the quota",
+};
+
+export interface Failure {
+  readonly exitCode: ExitCode;
+  readonly code: string;
+  /** One sentence without the code. */
+  readonly message: string;
+  /** What to do now; empty when there is nothing to say. */
+  readonly next: string;
+  /** The stack of a bug. */
+  readonly stack: string | null;
+}
+
+/** The outermost CfsError of a chain of causes. */
+function cfsErrorIn(reason: unknown): CfsError | null {
+  for (let at: unknown = reason; at instanceof Error; at = at.cause) {
+    if (at instanceof CfsError) return at;
+  }
+  return null;
+}
+
+function describeError(error: CfsError): Failure {
+  const prefix = `${error.code}: `;
+  const message = error.message.startsWith(prefix) ? error.message.slice(prefix.length) : error.message;
+  const own = error.details["next"];
+  const exitCode = error.code === "INTERRUPTED" ? exitCodes.interrupted : exitCodes.failed;
+  return { exitCode, code: error.code, message, next: typeof own === "string" ? own : nextStepByCode[error.code], stack: null };
+}
+
+/** What to say about whatever a command threw. Help and version texts, which commander throws too, are null: they are no failure. */
+export function describeFailure(reason: unknown): Failure | null {
+  if (reason instanceof CommanderError) {
+    if (reason.exitCode === 0) return null;
+    const message =
+      reason.code === "commander.help" ? "a command is missing" : reason.message.replace(/^error: /, "").replaceAll("\n", " ");
+    return { exitCode: exitCodes.usage, code: "USAGE", message, next: "see --help", stack: null };
+  }
+  if (reason instanceof UsageError) return { exitCode: exitCodes.usage, code: "USAGE", message: reason.message, next: "", stack: null };
+  if (reason instanceof Error && reason.name === "AbortError") {
+    return { exitCode: exitCodes.interrupted, code: "INTERRUPTED", message: "interrupted", next: "", stack: null };
+  }
+  const known = cfsErrorIn(reason);
+  if (known !== null) return describeError(known);
+  const stack = reason instanceof Error ? (reason.stack ?? reason.message) : String(reason);
+  const message = reason instanceof Error ? reason.message : String(reason);
+  return { exitCode: exitCodes.failed, code: "BUG", message, next: "this is a bug in cfs; please report it with the lines below", stack };
+}

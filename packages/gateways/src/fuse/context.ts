@@ -1,0 +1,67 @@
+/**
+ * What an operation sees of its session: the Vfs, the replies, and how to answer now or later.
+ *
+ * Invariant: each request is answered exactly once. An answer that comes by a promise keeps only the request's unique number,
+ * since the slot is used again.
+ */
+import type { Awaitable, Caller, Vfs, VfsWait } from "@cfs/vfs";
+import type { Presented } from "./encode.ts";
+import type { PagePool } from "./direntries.ts";
+import type { Replies } from "./replies.ts";
+import type { Request } from "./request.ts";
+
+/** Writes the reply to `value`. */
+export type ReplyWith<T> = (replies: Replies, low: number, upper: number, value: T) => void;
+
+/**
+ * Undoes a result that nobody waits for any more. An operation that has one may be answered EINTR at once when its caller is
+ * interrupted, whatever the Vfs does meanwhile; so only operations that change nothing lasting have one.
+ */
+export type Undo<T> = (vfs: Vfs, value: T) => void;
+
+export interface Context {
+  readonly vfs: Vfs;
+  readonly replies: Replies;
+  readonly pages: PagePool;
+  readonly presented: Presented | null;
+  readonly isReadOnly: boolean;
+  readonly hasDefaultPermissions: boolean;
+  readonly hasWritebackCache: boolean;
+  readonly maxReadBytes: number;
+  caller(request: Request): Caller;
+  /** Uid and gid as stored, for those that a user of this mount names. */
+  storedUid(uid: number): number;
+  storedGid(gid: number): number;
+  answer<T>(request: Request, result: Awaitable<T>, reply: ReplyWith<T>, undo: Undo<T> | null, wait?: Wait): void;
+}
+
+/** The interrupt of one request; a controller is made only for a Vfs that looks. */
+export class Wait implements VfsWait {
+  #controller: AbortController | null = null;
+  #isAborted = false;
+
+  get signal(): AbortSignal {
+    if (this.#controller === null) {
+      this.#controller = new AbortController();
+      if (this.#isAborted) this.#controller.abort();
+    }
+    return this.#controller.signal;
+  }
+
+  abort(): void {
+    this.#isAborted = true;
+    this.#controller?.abort();
+  }
+}
+
+export interface Operation {
+  readonly name: string;
+  /** Fixed part of the body; a shorter request is answered EINVAL. */
+  readonly bodyBytesMin: number;
+  /** Refused with EROFS on a read-only mount. */
+  readonly mutates: boolean;
+  readonly run: (context: Context, request: Request) => void;
+}
+
+/** Nothing to undo, yet the caller need not wait when interrupted. */
+export function undoNothing(): void {}

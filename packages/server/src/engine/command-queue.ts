@@ -1,0 +1,250 @@
+/**
+ * The ordered queue of one client session: commands are proposed, and requests answered, in the order in which they came.
+ *
+ * Large writes that follow each other are gathered into groups of up to a segment. A group's bytes are packed and written to the drives as soon as
+ * it is full (or reached), while earlier items are still being worked on; only its entry in the log waits for its turn. So a stream of writes keeps
+ * the drives busy, the log stays in order, and nothing is logged that is not already on the drives.
+ * Invariant: payload memory is given back exactly once: when the journal has copied it, when its group is stored, or when its command failed.
+ */
+import { CfsError } from "@cfs/core";
+import type { ClientId } from "@cfs/core";
+import type { ClientCommand, ShardDriver, ShardLog, Write } from "@cfs/metadata";
+import type { BufferPool } from "@cfs/storage";
+import type { Capacity } from "./capacity.ts";
+import type { PackQueue } from "./pack-queue.ts";
+import { segmentRawBytesMax } from "./segment-writer.ts";
+import type { Piece, SegmentWriter, StoredSegment } from "./segment-writer.ts";
+
+/** A write of this size may go into a group. */
+const groupWriteBytesMin = 64 << 10;
+/** A group of at least this size skips the journal. */
+const groupBytesMin = 512 << 10;
+/** Groups being packed and written at once. */
+const groupsInFlightMax = 6;
+
+interface PayloadWrite {
+  readonly seq: number;
+  readonly command: Write;
+  readonly payload: Uint8Array;
+}
+
+interface Group {
+  readonly kind: "group";
+  readonly writes: PayloadWrite[];
+  bytes: number;
+  stored: Promise<StoredSegment> | null;
+}
+
+type Item =
+  | Group
+  | { readonly kind: "command"; readonly seq: number; readonly command: ClientCommand; readonly payload: Uint8Array | null }
+  | { readonly kind: "request"; readonly answer: () => void };
+
+export interface CommandQueueParts {
+  readonly driver: ShardDriver;
+  readonly log: ShardLog;
+  readonly writer: SegmentWriter;
+  readonly packQueue: PackQueue;
+  readonly pool: BufferPool;
+  readonly capacity: Capacity;
+}
+
+export interface CommandQueueEvents {
+  /** Everything up to `seq` is durable. */
+  onDurable(seq: number): void;
+  onRejected(seq: number, command: ClientCommand, error: CfsError): void;
+  /** The queue cannot go on: the session ends. */
+  onFailed(error: CfsError): void;
+}
+
+interface Undurable {
+  readonly index: number;
+  readonly seq: number;
+}
+
+export class CommandQueue {
+  readonly #parts: CommandQueueParts;
+  readonly #clientId: ClientId;
+  readonly #events: CommandQueueEvents;
+  readonly #items: Item[] = [];
+  readonly #undurable: Undurable[] = [];
+  #groupsInFlight = 0;
+  #working: Promise<void> | null = null;
+  #isClosed = false;
+  /** Bytes of payload that wait here. */
+  queuedBytes = 0;
+  onRoom: (() => void) | null = null;
+
+  constructor(parts: CommandQueueParts, clientId: ClientId, events: CommandQueueEvents) {
+    this.#parts = parts;
+    this.#clientId = clientId;
+    this.#events = events;
+  }
+
+  /** Takes over `payload`. */
+  command(seq: number, command: ClientCommand, payload: Uint8Array | null): void {
+    if (payload) this.queuedBytes += payload.length;
+    if (payload && command.type === "write" && payload.length >= groupWriteBytesMin) this.#gather({ seq, command, payload });
+    else {
+      this.#sealLast();
+      this.#items.push({ kind: "command", seq, command, payload });
+    }
+    this.#work();
+  }
+
+  /** Runs `answer` when everything that came before has been applied. */
+  request(answer: () => void): void {
+    if (this.#items.length === 0 && !this.#working) return answer();
+    this.#sealLast();
+    this.#items.push({ kind: "request", answer });
+    this.#work();
+  }
+
+  #gather(write: PayloadWrite): void {
+    const last = this.#items.at(-1);
+    if (last?.kind === "group" && !last.stored && last.bytes + write.payload.length <= segmentRawBytesMax) {
+      last.writes.push(write);
+      last.bytes += write.payload.length;
+    } else {
+      this.#sealLast();
+      this.#items.push({ kind: "group", writes: [write], bytes: write.payload.length, stored: null });
+    }
+    const group = this.#items.at(-1) as Group;
+    if (group.bytes >= segmentRawBytesMax) this.#seal(group);
+  }
+
+  #sealLast(): void {
+    const last = this.#items.at(-1);
+    if (last?.kind === "group") this.#seal(last);
+  }
+
+  /** Begins to store a group. Its turn has come (`isTurn`): then it does not wait for those behind it. */
+  #seal(group: Group, isTurn = false): void {
+    if (group.stored || group.bytes < groupBytesMin || (!isTurn && this.#groupsInFlight >= groupsInFlightMax)) return;
+    this.#groupsInFlight++;
+    const pieces: Piece[] = group.writes.map(({ command, payload }) => ({
+      views: [payload],
+      lengthBytes: payload.length,
+      ino: command.ino,
+      offsetBytes: command.offsetBytes,
+    }));
+    group.stored = this.#parts.writer.write(pieces).finally(() => {
+      this.#groupsInFlight--;
+    });
+    // Awaited when the group's turn comes; until then a failure must not count as unhandled.
+    group.stored.catch(() => undefined);
+  }
+
+  #work(): void {
+    if (this.#working || this.#isClosed) return;
+    this.#working = this.#run()
+      .catch((reason: unknown) => this.#events.onFailed(CfsError.from(reason)))
+      .finally(() => {
+        this.#working = null;
+        if (this.#items.length > 0) this.#work();
+      });
+  }
+
+  async #run(): Promise<void> {
+    // One turn of the loop first, so that what came together is gathered before it is worked on.
+    await Promise.resolve();
+    for (let item = this.#items[0]; item && !this.#isClosed; item = this.#items[0]) {
+      const room = this.#parts.log.whenRoom();
+      if (room) await room;
+      if (item.kind === "group") await this.#runGroup(item);
+      else {
+        this.#items.shift();
+        if (item.kind === "request") item.answer();
+        else this.#propose(item.seq, item.command, item.payload);
+      }
+    }
+  }
+
+  async #runGroup(group: Group): Promise<void> {
+    this.#seal(group, true);
+    this.#items.shift();
+    if (!group.stored) {
+      for (const { seq, command, payload } of group.writes) this.#propose(seq, command, payload);
+      return;
+    }
+    let stored: StoredSegment;
+    try {
+      stored = await group.stored;
+    } catch (reason) {
+      const error = CfsError.from(reason);
+      for (const { seq, command, payload } of group.writes) this.#reject(seq, command, payload, error);
+      return;
+    }
+    if (this.#isClosed) {
+      // The client is gone or came back elsewhere and sends these again: proposing them now could do so twice.
+      for (const { payload } of group.writes) this.#giveBack(payload);
+      return;
+    }
+    const writes = group.writes.map(({ command }, index): Write => ({ ...command, source: { kind: "extents", extents: stored.extents[index] ?? [] } }));
+    const lastSeq = (group.writes.at(-1) as PayloadWrite).seq;
+    const { place } = this.#parts.driver.propose({
+      command: { type: "writeSegment", segment: stored.segment, writes },
+      clientId: this.#clientId,
+      seq: lastSeq,
+      payload: [],
+    });
+    for (const { payload } of group.writes) this.#giveBack(payload);
+    this.#undurable.push({ index: place.index, seq: lastSeq });
+  }
+
+  #propose(seq: number, command: ClientCommand, payload: Uint8Array | null): void {
+    if (payload && this.#parts.capacity.availableBytes <= 0) {
+      this.#reject(seq, command, payload, new CfsError("NO_SPACE", "the drives are full up to the reserve; delete files or add a drive"));
+      return;
+    }
+    const { place, outcome } = this.#parts.driver.propose({ command, clientId: this.#clientId, seq, payload: payload ? [payload] : [] });
+    this.#undurable.push({ index: place.index, seq });
+    if (payload) {
+      this.#giveBack(payload);
+      const { ino, offsetBytes, lengthBytes } = command as Write;
+      if (outcome.errno === 0) this.#parts.packQueue.add({ ino, offsetBytes, lengthBytes, ...place });
+    }
+    if (outcome.errno !== 0) this.#events.onRejected(seq, command, CfsError.fromErrno(outcome.errno, `${command.type} failed on the server`));
+  }
+
+  #reject(seq: number, command: ClientCommand, payload: Uint8Array | null, error: CfsError): void {
+    if (payload) this.#giveBack(payload);
+    this.#undurable.push({ index: this.#parts.driver.appliedIndex, seq });
+    this.#events.onRejected(seq, command, error);
+    if (this.#parts.driver.durableIndex >= this.#parts.driver.appliedIndex) this.advance(this.#parts.driver.durableIndex);
+  }
+
+  #giveBack(payload: Uint8Array): void {
+    this.queuedBytes -= payload.length;
+    this.#parts.pool.give(payload);
+    this.onRoom?.();
+  }
+
+  /** The log is durable up to `index`. */
+  advance(index: number): void {
+    let seq = 0;
+    let done = 0;
+    while (done < this.#undurable.length && (this.#undurable[done] as Undurable).index <= index) {
+      const item = this.#undurable[done++] as Undurable;
+      seq = Math.max(seq, item.seq);
+    }
+    if (done === 0) return;
+    this.#undurable.splice(0, done);
+    this.#events.onDurable(seq);
+  }
+
+  /** Stops; what was not proposed is dropped (the client sends it again), what was is waited for. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#working;
+    for (const item of this.#items.splice(0)) {
+      if (item.kind === "group") {
+        await item.stored?.catch(() => undefined);
+        for (const { payload } of item.writes) this.#giveBack(payload);
+      } else if (item.kind === "command" && item.payload) this.#giveBack(item.payload);
+    }
+    const { driver } = this.#parts;
+    await driver.durable(driver.appliedIndex);
+    this.advance(driver.durableIndex);
+  }
+}

@@ -1,0 +1,244 @@
+/**
+ * The engine of a node: journal, state, segments and the background work on them. Reads like a parts list, in start order; stop is the reverse.
+ *
+ * Order at start: drives, store, journal, state (replay), segments, capacity, then what works in the background. Nothing is served before the
+ * replay is done, so what clients see is what was acknowledged.
+ */
+import { CfsError, rootInode } from "@cfs/core";
+import type { ClientId, Clock, Logger, Random, SegmentId } from "@cfs/core";
+import { KvState, SingleReplica, listJournalFiles, listRegions, listSegments, listSessions, regionBytes } from "@cfs/metadata";
+import type { DriveRecord, ListedRegion, Segment, ShardStore } from "@cfs/metadata";
+import { crc32c } from "@cfs/native";
+import { Containers, Journal, NativePacker, SegmentStore, nativeCodec } from "@cfs/storage";
+import type { Io, JournalDrive } from "@cfs/storage";
+import { Capacity } from "./capacity.ts";
+import type { DriveSpace } from "./capacity.ts";
+import { Compactor } from "./compactor.ts";
+import { PackQueue } from "./pack-queue.ts";
+import { Packer } from "./packer.ts";
+import { ReadPath } from "./read-path.ts";
+import { Reclaimer } from "./reclaimer.ts";
+import { Repairer } from "./repairer.ts";
+import { RequestHandler } from "./request-handler.ts";
+import { SegmentWriter } from "./segment-writer.ts";
+import { SessionService } from "./session-service.ts";
+import { Sweeper } from "./sweeper.ts";
+
+/** A drive that is open: its identity was checked and it is locked by this process. */
+export interface EngineDrive {
+  readonly driveId: string;
+  readonly path: string;
+}
+
+export interface EngineParts {
+  readonly io: Io;
+  readonly store: ShardStore;
+  readonly drives: readonly EngineDrive[];
+  /** Space on the drives; `indexOf` is the cluster's drive table. */
+  readonly measure: (indexOf: (driveId: string) => number) => Promise<readonly DriveSpace[]>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+export interface EngineOptions {
+  readonly clusterId: string;
+  readonly nodeId: string;
+  /** Recent journal kept in memory, bytes. */
+  readonly journalCacheBytes: number;
+  /** Owner of the root directory of a new file system. */
+  readonly rootUid: number;
+  readonly rootGid: number;
+}
+
+/** Segment numbers that a crash may have used without logging them. */
+const segmentGap = 4_096;
+const stateCaches = { inodes: 6_000, dirents: 40_000, regions: 4_000, segments: 8_000, xattrs: 1_000, others: 16_000 };
+
+export class Engine {
+  readonly #parts: EngineParts;
+  readonly state: KvState;
+  readonly journal: Journal;
+  readonly driver: SingleReplica;
+  readonly segments: SegmentStore;
+  readonly capacity: Capacity;
+  readonly reads: ReadPath;
+  readonly writer: SegmentWriter;
+  readonly packQueue: PackQueue = new PackQueue();
+  readonly packer: Packer;
+  readonly compactor: Compactor;
+  readonly reclaimer: Reclaimer;
+  readonly repairer: Repairer;
+  readonly sessions: SessionService;
+  readonly sweeper: Sweeper;
+  #nextSegment: number;
+  #background: Promise<void> = Promise.resolve();
+  #isClosed = false;
+  /** Hears what the node cannot go on from. */
+  onFailed: ((error: CfsError) => void) | null = null;
+
+  private constructor(parts: EngineParts, built: { state: KvState; journal: Journal; driver: SingleReplica; segments: SegmentStore; capacity: Capacity; clusterId: string }) {
+    const { io, clock, logger } = parts;
+    const { state, journal, driver, segments, capacity, clusterId } = built;
+    this.#parts = parts;
+    this.state = state;
+    this.journal = journal;
+    this.driver = driver;
+    this.segments = segments;
+    this.capacity = capacity;
+    const { pool } = io;
+    const store = segments;
+    const packerOfBytes = new NativePacker(pool, clusterId);
+    this.#nextSegment = (state.content.superblock()?.nextSegment ?? 1) + segmentGap;
+    this.reads = new ReadPath({ state, store, packer: packerOfBytes, pool, journal });
+    this.writer = new SegmentWriter({ packer: packerOfBytes, store, pool, nextSegment: () => this.#nextSegment++ as SegmentId });
+    this.packer = new Packer({ state, driver, journal, queue: this.packQueue, writer: this.writer, clock, logger });
+    this.compactor = new Compactor({ state, driver, store, packer: packerOfBytes, reads: this.reads, writer: this.writer, clock, logger });
+    this.reclaimer = new Reclaimer({ state, driver, store, clock, logger, compact: (segment) => this.compactor.compact(segment) });
+    this.repairer = new Repairer({ state, driver, store, clock, logger });
+    this.sweeper = new Sweeper({ state, store, logger });
+    const handler = new RequestHandler({ state, driver, reads: this.reads, capacity });
+    this.sessions = new SessionService({
+      driver,
+      state,
+      queue: { driver, log: journal, writer: this.writer, packQueue: this.packQueue, pool, capacity },
+      handler,
+      capacity,
+      pool,
+      clock,
+      logger,
+      onSessionClosed: (clientId) => this.#inBackground(() => this.reclaimer.endSession(clientId)),
+    });
+    driver.onFailed = (error) => this.onFailed?.(error);
+  }
+
+  static async open(parts: EngineParts, options: EngineOptions): Promise<Engine> {
+    const { io, store, clock, random, logger } = parts;
+    const state = new KvState(store, stateCaches);
+    let onDurable = (_index: number): void => undefined;
+    let onBroken = (_error: Error): void => undefined;
+    const journalDrives: JournalDrive[] = parts.drives.map(({ driveId, path }) => ({ driveId, path }));
+    const journal = await Journal.open(
+      { io, crc32c, clock, random, log: logger },
+      journalDrives,
+      {
+        onDurable: (index) => onDurable(index),
+        onBroken: (error) => onBroken(error),
+        onDriveFailed: (drive, error) => logger.error("a drive failed for the journal", { drive: drive.driveId, path: drive.path, reason: error.message }),
+        onLoss: (loss) => logger.error("acknowledged entries are lost", { loss: JSON.stringify(loss) }),
+      },
+      { clusterId: options.clusterId, nodeId: options.nodeId, appliedIndex: store.appliedIndex, cacheBytes: options.journalCacheBytes },
+    );
+    try {
+      const driver = await SingleReplica.open({ log: journal, store, state, clock, logger });
+      onDurable = (index) => driver.logDurable(index);
+      await formatOrCheck(parts, options, state, driver);
+      const segments = await openSegments(parts, options, state);
+      const capacity = await Capacity.open({ measure: () => parts.measure((id) => driveIndex(state, id)), clock, logger });
+      const engine = new Engine(parts, { state, journal, driver, segments, capacity, clusterId: options.clusterId });
+      onBroken = (error) => engine.onFailed?.(CfsError.from(error));
+      await engine.#start();
+      return engine;
+    } catch (reason) {
+      await journal.close();
+      throw reason;
+    }
+  }
+
+  async #start(): Promise<void> {
+    const sessions = await listSessions(this.state, null, 1_000);
+    this.sessions.expectReturn(sessions.map(({ clientId }) => clientId as ClientId));
+    this.reclaimer.start();
+    this.#inBackground(() => this.#requeue());
+    this.#inBackground(() => this.sweeper.sweep());
+    this.#inBackground(async () => void (await this.repairer.addMissing()));
+  }
+
+  /** One thing after the other, none of them unheard. */
+  #inBackground(work: () => Promise<void>): void {
+    if (this.#isClosed) return;
+    this.#background = this.#background.then(work).catch((reason: unknown) => {
+      this.#parts.logger.error("background work failed", { reason: CfsError.from(reason).message });
+    });
+  }
+
+  /** What still lies in the journal from before the start is queued for packing. */
+  async #requeue(): Promise<void> {
+    if ((await listJournalFiles(this.state, -1, 10_000)).every(({ liveExtents }) => liveExtents === 0)) return;
+    let after: Pick<ListedRegion, "ino" | "index"> | null = null;
+    for (let isEnd = false; !isEnd && !this.#isClosed; ) {
+      const page: readonly ListedRegion[] = await listRegions(this.state, after, 1_000);
+      for (const { ino, index, region } of page) {
+        for (const { offsetBytes, lengthBytes, source } of region.extents) {
+          if (source.kind !== "journal") continue;
+          const { fileId, recordOffsetBytes } = source;
+          this.packQueue.add({ ino, offsetBytes: index * regionBytes + offsetBytes, lengthBytes, fileId, recordOffsetBytes });
+        }
+      }
+      const last: ListedRegion | undefined = page.at(-1);
+      isEnd = page.length < 1_000 || last === undefined;
+      after = last ?? null;
+    }
+  }
+
+  /** All segments, page by page, for whoever walks them. */
+  async *allSegments(): AsyncGenerator<Segment> {
+    for (let after: SegmentId | 0 = 0; ; ) {
+      const page: readonly Segment[] = await listSegments(this.state, after, 512);
+      yield* page;
+      const last: Segment | undefined = page.at(-1);
+      if (page.length < 512 || !last) return;
+      after = last.id;
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await this.sessions.close();
+    await this.#background;
+    await this.reclaimer.close();
+    await this.repairer.close();
+    await this.packer.close();
+    await this.capacity.close();
+    await this.driver.close();
+    await this.segments.close();
+    await this.journal.close();
+  }
+}
+
+function driveIndex(state: KvState, driveId: string): number {
+  return state.content.superblock()?.drives.find(({ id }) => id === driveId)?.index ?? -1;
+}
+
+/** A new store gets its superblock and root; an old one must be the cluster that the drives say. */
+async function formatOrCheck(parts: EngineParts, options: EngineOptions, state: KvState, driver: SingleReplica): Promise<void> {
+  const superblock = state.content.superblock();
+  if (superblock) {
+    if (superblock.clusterId !== options.clusterId) {
+      throw new CfsError("CORRUPT", `the drives are of cluster ${options.clusterId} but their state is of cluster ${superblock.clusterId}`);
+    }
+    return;
+  }
+  const drives: DriveRecord[] = parts.drives.map(({ driveId }, index) => ({ index, id: driveId, state: "ok" }));
+  const { place, outcome } = driver.propose({
+    command: { type: "format", clusterId: options.clusterId, drives, uid: options.rootUid, gid: options.rootGid, time: parts.clock.wallTime() },
+    clientId: null,
+    seq: 0,
+    payload: [],
+  });
+  if (outcome.errno !== 0 || !state.inode(rootInode)) throw CfsError.fromErrno(outcome.errno, "a new file system could not be made");
+  await driver.durable(place.index);
+}
+
+async function openSegments(parts: EngineParts, options: EngineOptions, state: KvState): Promise<SegmentStore> {
+  const { io, logger } = parts;
+  const segments = new SegmentStore({ pool: io.pool, codec: nativeCodec, logger, clusterId: options.clusterId });
+  const table = state.content.superblock()?.drives ?? [];
+  for (const { driveId, path } of parts.drives) {
+    const record = table.find(({ id }) => id === driveId);
+    if (!record) throw new CfsError("INVALID", `drive ${driveId} at ${path} is not part of this cluster; add it with: cfs admin drive add ${path}`);
+    segments.addDrive(await Containers.open(io, { index: record.index, directory: path }));
+  }
+  return segments;
+}

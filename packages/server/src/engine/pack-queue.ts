@@ -1,0 +1,62 @@
+/**
+ * What lies in the journal and waits to be packed, oldest first.
+ *
+ * Rebuilt at start from the journal itself: every payload record in it is listed again, and the packer finds out which of them still count.
+ */
+import type { InodeNumber } from "@cfs/core";
+
+export interface PackItem {
+  readonly ino: InodeNumber;
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+  readonly fileId: number;
+  readonly recordOffsetBytes: number;
+}
+
+export class PackQueue {
+  #items: PackItem[] = [];
+  #begin = 0;
+  #bytes = 0;
+  /** Hears that something was added. */
+  onAdded: (() => void) | null = null;
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get length(): number {
+    return this.#items.length - this.#begin;
+  }
+
+  add(item: PackItem): void {
+    this.#items.push(item);
+    this.#bytes += item.lengthBytes;
+    this.onAdded?.();
+  }
+
+  /** Takes items from the front until they hold `bytesMax` bytes or `countMax` items; at least one. */
+  take(bytesMax: number, countMax: number): PackItem[] {
+    const taken: PackItem[] = [];
+    let bytes = 0;
+    while (this.#begin < this.#items.length && taken.length < countMax) {
+      const item = this.#items[this.#begin] as PackItem;
+      if (taken.length > 0 && bytes + item.lengthBytes > bytesMax) break;
+      taken.push(item);
+      bytes += item.lengthBytes;
+      this.#begin++;
+    }
+    this.#bytes -= bytes;
+    if (this.#begin > 4096 && this.#begin * 2 > this.#items.length) {
+      this.#items = this.#items.slice(this.#begin);
+      this.#begin = 0;
+    }
+    return taken;
+  }
+
+  /** Puts items back in front: their packing failed and is tried again. */
+  putBack(items: readonly PackItem[]): void {
+    this.#items = [...items, ...this.#items.slice(this.#begin)];
+    this.#begin = 0;
+    for (const item of items) this.#bytes += item.lengthBytes;
+  }
+}

@@ -1,0 +1,181 @@
+/**
+ * Repairs fragments: those that a read or a scrub found wrong, and all those of a drive that is gone. The most exposed go first.
+ *
+ * A repaired fragment is published by one `relocate` command that holds only when the segment still names the old place; a segment that went
+ * away meanwhile is left alone and the new fragment freed. A fragment that fails three times becomes a named problem and is not tried again
+ * until the drives change.
+ */
+import { CfsError } from "@cfs/core";
+import type { Clock, Logger, SegmentId } from "@cfs/core";
+import { listSegments } from "@cfs/metadata";
+import type { FragmentPlace, KvState, Segment, ShardDriver } from "@cfs/metadata";
+import type { SegmentStore } from "@cfs/storage";
+
+const queueMax = 65_536;
+const attemptsMax = 3;
+const inParallel = 4;
+
+export interface RepairProblem {
+  readonly segment: SegmentId;
+  readonly fragment: number;
+  readonly reason: string;
+}
+
+export interface RepairProgress {
+  readonly queued: number;
+  readonly repaired: number;
+  readonly repairedBytes: number;
+  readonly problems: readonly RepairProblem[];
+}
+
+export interface RepairerParts {
+  readonly state: KvState;
+  readonly driver: ShardDriver;
+  readonly store: SegmentStore;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+interface Task {
+  readonly segment: SegmentId;
+  readonly fragment: number;
+  attempts: number;
+}
+
+export class Repairer {
+  readonly #parts: RepairerParts;
+  /** Fragments of segments that miss more than one first, in order of arrival otherwise. */
+  readonly #urgent = new Map<string, Task>();
+  readonly #queue = new Map<string, Task>();
+  readonly #problems = new Map<string, RepairProblem>();
+  #workers = 0;
+  #idle: (() => void)[] = [];
+  #isClosed = false;
+  #isRescanNeeded = false;
+  repaired = 0;
+  repairedBytes = 0;
+
+  constructor(parts: RepairerParts) {
+    this.#parts = parts;
+    parts.store.onDamage = ({ segment, fragment, reason }) => {
+      // A drive that is gone is dealt with as a whole.
+      if (reason.code !== "NO_DEVICE") this.add(segment.id, fragment);
+    };
+  }
+
+  get progress(): RepairProgress {
+    return { queued: this.#urgent.size + this.#queue.size + this.#workers, repaired: this.repaired, repairedBytes: this.repairedBytes, problems: [...this.#problems.values()] };
+  }
+
+  add(segment: SegmentId, fragment: number): void {
+    const key = `${segment}/${fragment}`;
+    if (this.#isClosed || this.#queue.has(key) || this.#urgent.has(key) || this.#problems.has(key)) return;
+    if (this.#queue.size >= queueMax) {
+      this.#isRescanNeeded = true;
+      return;
+    }
+    const record = this.#parts.state.content.segment(segment);
+    if (!record) return;
+    const missing = record.places.filter(({ drive }) => !this.#parts.store.containersOf(drive)).length;
+    (missing > 1 ? this.#urgent : this.#queue).set(key, { segment, fragment, attempts: 0 });
+    this.#work();
+  }
+
+  /** Queues every fragment that lies on a drive that is not there, segment by segment; resolves when all are queued. */
+  async addMissing(): Promise<number> {
+    const { state, store } = this.#parts;
+    this.#problems.clear();
+    let found = 0;
+    do {
+      this.#isRescanNeeded = false;
+      for (let after: SegmentId | 0 = 0; !this.#isClosed; ) {
+        const page: readonly Segment[] = await listSegments(state, after, 512);
+        for (const segment of page) {
+          segment.places.forEach((place, fragment) => {
+            if (store.containersOf(place.drive)) return;
+            found++;
+            this.add(segment.id, fragment);
+          });
+        }
+        if (page.length < 512) break;
+        after = page.at(-1)?.id ?? 0;
+        if (this.#queue.size > queueMax / 2) await this.drain();
+      }
+    } while (this.#isRescanNeeded && !this.#isClosed);
+    return found;
+  }
+
+  #work(): void {
+    while (this.#workers < inParallel && !this.#isClosed) {
+      const next = this.#urgent.entries().next().value ?? this.#queue.entries().next().value;
+      if (!next) return;
+      const [key, task] = next;
+      this.#urgent.delete(key);
+      this.#queue.delete(key);
+      this.#workers++;
+      this.#run(key, task).finally(() => this.#ended()).catch((reason: unknown) => this.#parts.logger.error("repairing failed", { reason: String(reason) }));
+    }
+  }
+
+  #ended(): void {
+    this.#workers--;
+    this.#work();
+    if (this.#workers === 0) for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  async #run(key: string, task: Task): Promise<void> {
+    try {
+      await this.#repair(task);
+    } catch (reason) {
+      const error = CfsError.from(reason);
+      task.attempts++;
+      if (task.attempts < attemptsMax) {
+        await new Promise<void>((resolve) => {
+          this.#parts.clock.after(200 * task.attempts, resolve);
+        });
+        this.#queue.set(key, task);
+        return;
+      }
+      this.#problems.set(key, { segment: task.segment, fragment: task.fragment, reason: error.message });
+      this.#parts.logger.error("a fragment could not be repaired", { segment: task.segment, fragment: task.fragment, reason: error.message });
+    }
+  }
+
+  async #repair({ segment: id, fragment }: Task): Promise<void> {
+    const { state, store, driver } = this.#parts;
+    const segment = state.content.segment(id);
+    if (!segment || segment.liveBytes === 0) return;
+    const from = segment.places[fragment] as FragmentPlace;
+    const to = await store.repair(segment, fragment);
+    if (!to) throw new CfsError("NO_DEVICE", `segment ${id} fragment ${fragment}: no healthy drive is free for it; replace the failed drive: cfs admin drive replace`);
+    const { outcome } = driver.propose({ command: { type: "relocate", segment: id, fragment, from, to }, clientId: null, seq: 0, payload: [] });
+    if (outcome.errno !== 0) {
+      await store.free(to, segment.fragmentBytes);
+      return;
+    }
+    await driver.durable(driver.appliedIndex);
+    await store.free(from, segment.fragmentBytes).catch(() => undefined);
+    this.repaired++;
+    this.repairedBytes += segment.fragmentBytes;
+  }
+
+  /** Resolves when nothing is queued or under way. */
+  async drain(): Promise<void> {
+    while (this.#workers > 0 && !this.#isClosed) {
+      await new Promise<void>((resolve) => {
+        this.#idle.push(resolve);
+      });
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#urgent.clear();
+    this.#queue.clear();
+    if (this.#workers > 0) {
+      await new Promise<void>((resolve) => {
+        this.#idle.push(resolve);
+      });
+    }
+  }
+}

@@ -1,0 +1,292 @@
+/**
+ * Client sessions over hot-stream connections.
+ *
+ * For now one session owns everything: a second client is refused as long as the first is connected, or was less than the lease time ago.
+ * A client that comes back with the same id goes on where the log has it; what it sends again is recognised by its sequence number.
+ * Invariant: a command is proposed at most once, in sequence; progress is reported only for what is durable.
+ */
+import { CfsError } from "@cfs/core";
+import type { ClientId, Clock, Logger } from "@cfs/core";
+import { decodeClientMessage, encodeServerMessage, sessionVersion } from "@cfs/metadata";
+import type { ClientCommand, ClientMessage, KvState, ServerMessage, ShardDriver } from "@cfs/metadata";
+import type { Connection, ReceivedFrame } from "@cfs/rpc";
+import type { BufferPool } from "@cfs/storage";
+import type { Capacity } from "./capacity.ts";
+import { CommandQueue } from "./command-queue.ts";
+import type { CommandQueueParts } from "./command-queue.ts";
+import type { RequestHandler } from "./request-handler.ts";
+
+/** A client that lost its connection keeps its session for this long. */
+export const leaseMs = 3_000;
+/** The connection is paused while more payload than this waits. */
+const queuedBytesMax = 24 << 20;
+/** What a client may send: everything else is the server's own. */
+const clientCommands: ReadonlySet<string> = new Set(["makeNode", "link", "unlink", "rename", "setAttributes", "setXattr", "write", "allocate", "copyRange", "reap"]);
+
+export interface SessionServiceParts {
+  readonly driver: ShardDriver;
+  readonly state: KvState;
+  readonly queue: CommandQueueParts;
+  readonly handler: RequestHandler;
+  readonly capacity: Capacity;
+  readonly pool: BufferPool;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Reaps what a session left behind. */
+  readonly onSessionClosed: (clientId: ClientId) => void;
+}
+
+export interface SessionInfo {
+  readonly clientId: ClientId;
+  readonly host: string;
+  readonly mountpoint: string;
+  readonly peer: string;
+  readonly isConnected: boolean;
+  readonly sinceMs: number;
+}
+
+interface ActiveSession {
+  readonly clientId: ClientId;
+  host: string;
+  mountpoint: string;
+  link: SessionLink | null;
+  sinceMs: number;
+  cancelExpiry: (() => void) | null;
+}
+
+export class SessionService {
+  readonly #parts: SessionServiceParts;
+  readonly #links = new Set<SessionLink>();
+  #active: ActiveSession | null = null;
+  #isClosed = false;
+
+  constructor(parts: SessionServiceParts) {
+    this.#parts = parts;
+    parts.driver.onDurable = (index) => {
+      for (const link of this.#links) link.advance(index);
+    };
+  }
+
+  get sessions(): readonly SessionInfo[] {
+    const active = this.#active;
+    if (!active) return [];
+    const { clientId, host, mountpoint, sinceMs, link } = active;
+    return [{ clientId, host, mountpoint, peer: link?.peer ?? "", isConnected: link !== null, sinceMs }];
+  }
+
+  accept(connection: Connection): void {
+    const link = new SessionLink(this.#parts, connection, {
+      admit: (hello) => this.#admit(link, hello),
+      onEnded: (isGoodbye) => this.#ended(link, isGoodbye),
+    });
+    this.#links.add(link);
+  }
+
+  /** Decides whether a client may have the session; the sequence number it goes on from. Throws BUSY. */
+  #admit(link: SessionLink, hello: ClientMessage & { type: "hello" }): number {
+    const { driver, state, clock } = this.#parts;
+    if (this.#isClosed) throw new CfsError("UNREACHABLE", "the server is stopping");
+    if (hello.version !== sessionVersion) {
+      throw new CfsError("NOT_SUPPORTED", `the client speaks session version ${hello.version}, this server ${sessionVersion}; use the same release of cfs on both sides`);
+    }
+    const active = this.#active;
+    if (active && active.clientId !== hello.clientId) {
+      throw new CfsError("BUSY", `${active.host}:${active.mountpoint} has this file system mounted, and this release serves one mount at a time; unmount it there first`);
+    }
+    active?.cancelExpiry?.();
+    active?.link?.drop(new CfsError("BUSY", "the client came back on another connection"));
+    const known = state.content.session(hello.clientId);
+    if (!known) {
+      if (hello.durableSeq > 0) {
+        throw new CfsError("STALE_HANDLE", `the server no longer knows client ${hello.clientId}: it was away for longer than its lease`);
+      }
+      driver.propose({ command: { type: "openSession", clientId: hello.clientId }, clientId: null, seq: 0, payload: [] });
+    }
+    this.#active = { clientId: hello.clientId, host: hello.host, mountpoint: hello.mountpoint, link, sinceMs: active?.sinceMs ?? clock.monotonicMs(), cancelExpiry: null };
+    return known?.seq ?? 0;
+  }
+
+  #ended(link: SessionLink, isGoodbye: boolean): void {
+    this.#links.delete(link);
+    const active = this.#active;
+    if (!active || active.link !== link) return;
+    active.link = null;
+    if (isGoodbye) this.#expire(active);
+    else if (!this.#isClosed) active.cancelExpiry = this.#parts.clock.after(leaseMs, () => this.#expire(active));
+  }
+
+  #expire(active: ActiveSession): void {
+    if (this.#active !== active) return;
+    this.#active = null;
+    this.#parts.onSessionClosed(active.clientId);
+  }
+
+  /** Sessions in the log that nobody holds since the server started: their clients get the lease time to come back. */
+  expectReturn(clientIds: readonly ClientId[]): void {
+    for (const clientId of clientIds) {
+      const waiting: ActiveSession = { clientId, host: "a client from before the restart", mountpoint: "", link: null, sinceMs: this.#parts.clock.monotonicMs(), cancelExpiry: null };
+      this.#active ??= waiting;
+      waiting.cancelExpiry = this.#parts.clock.after(leaseMs * 3, () => {
+        if (this.#active === waiting) this.#active = null;
+        this.#parts.onSessionClosed(clientId);
+      });
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#active?.cancelExpiry?.();
+    await Promise.all([...this.#links].map((link) => link.close()));
+  }
+}
+
+interface LinkOwner {
+  admit(hello: ClientMessage & { type: "hello" }): number;
+  onEnded(isGoodbye: boolean): void;
+}
+
+/** One connection of a client. */
+class SessionLink {
+  readonly #parts: SessionServiceParts;
+  readonly #connection: Connection;
+  readonly #owner: LinkOwner;
+  #queue: CommandQueue | null = null;
+  #lastSeq = 0;
+  #isPaused = false;
+  #isEnded = false;
+
+  constructor(parts: SessionServiceParts, connection: Connection, owner: LinkOwner) {
+    this.#parts = parts;
+    this.#connection = connection;
+    this.#owner = owner;
+    connection.onFrames = (frames) => this.#receive(frames);
+    connection.onClosed = () => this.#end(false);
+  }
+
+  get peer(): string {
+    return this.#connection.peer;
+  }
+
+  advance(index: number): void {
+    this.#queue?.advance(index);
+  }
+
+  #receive(frames: readonly ReceivedFrame[]): void {
+    for (const frame of frames) {
+      const payload = frame.payload.length > 0 ? frame.payload : null;
+      try {
+        if (this.#isEnded) throw new CfsError("INVALID", "the session has ended");
+        this.#take(decodeClientMessage(frame.head), payload);
+      } catch (reason) {
+        if (payload) this.#parts.pool.give(payload);
+        if (!this.#isEnded) this.drop(CfsError.from(reason));
+      }
+    }
+    if (this.#queue && this.#queue.queuedBytes > queuedBytesMax && !this.#isPaused) {
+      this.#isPaused = true;
+      this.#connection.pause();
+    }
+  }
+
+  #take(message: ClientMessage, payload: Uint8Array | null): void {
+    if (message.type === "hello") {
+      if (this.#queue) throw new CfsError("INVALID", "a second hello on one connection");
+      return this.#hello(message);
+    }
+    const queue = this.#queue;
+    if (!queue) throw new CfsError("INVALID", "the first message of a session is hello");
+    switch (message.type) {
+      case "command":
+        return this.#command(queue, message.seq, message.command as ClientCommand, payload);
+      case "request":
+        if (payload) throw new CfsError("INVALID", "a request has no payload");
+        return queue.request(() => this.#parts.handler.answer(message.request, this.#clientId as ClientId, (reply, parts, release) => this.#reply(message.id, reply, parts, release)));
+      default:
+        return queue.request(() => this.#end(true));
+    }
+  }
+
+  #clientId: ClientId | null = null;
+
+  #hello(message: ClientMessage & { type: "hello" }): void {
+    const { driver, capacity, state } = this.#parts;
+    this.#lastSeq = this.#owner.admit(message);
+    this.#clientId = message.clientId;
+    this.#queue = new CommandQueue(this.#parts.queue, message.clientId, {
+      onDurable: (seq) => this.#send({ type: "progress", durableSeq: seq, availableBytes: capacity.availableBytes }),
+      onRejected: (seq, command, error) => {
+        this.#parts.logger.warn("a command was rejected", { seq, command: command.type, reason: error.message });
+        this.#send({ type: "rejected", seq, errno: error.errno, ino: "ino" in command ? command.ino : 0, message: error.message });
+      },
+      onFailed: (error) => this.drop(error),
+    });
+    this.#queue.onRoom = () => {
+      if (this.#isPaused && (this.#queue?.queuedBytes ?? 0) < queuedBytesMax / 2) {
+        this.#isPaused = false;
+        this.#connection.resume();
+      }
+    };
+    const clusterId = state.content.superblock()?.clusterId ?? "";
+    const seq = this.#lastSeq;
+    // The client counts what the server has as durable: so it must be.
+    driver.durable(driver.appliedIndex).then(
+      () => this.#send({ type: "welcome", version: sessionVersion, clusterId, seq, availableBytes: capacity.availableBytes }),
+      (reason: unknown) => this.drop(CfsError.from(reason)),
+    );
+  }
+
+  #command(queue: CommandQueue, seq: number, command: ClientCommand, payload: Uint8Array | null): void {
+    if (!clientCommands.has(command.type)) throw new CfsError("NOT_PERMITTED", `a client may not send ${command.type}`);
+    if (seq <= this.#lastSeq) {
+      // Sent again after a reconnect, though it had arrived.
+      if (payload) this.#parts.pool.give(payload);
+      return;
+    }
+    const wantsPayload = command.type === "write" && command.source.kind === "payload";
+    if (wantsPayload !== (payload !== null) || (command.type === "write" && (command.source.kind === "extents" || (payload && payload.length !== command.lengthBytes)))) {
+      throw new CfsError("INVALID", `command ${seq}: the payload does not fit the command`);
+    }
+    this.#lastSeq = seq;
+    queue.command(seq, command, payload);
+  }
+
+  #reply(id: number, reply: { errno: number; body: Uint8Array }, parts: readonly Uint8Array[], release: (() => void) | null): void {
+    if (this.#isEnded) {
+      release?.();
+      return;
+    }
+    const head = encodeServerMessage({ type: "reply", id, ...reply });
+    if (release) this.#connection.send({ head, payload: parts }, release);
+    else this.#connection.send({ head, payload: parts });
+  }
+
+  #send(message: ServerMessage): void {
+    if (!this.#isEnded) this.#connection.send({ head: encodeServerMessage(message), payload: [] });
+  }
+
+  /** Tells the client why, and closes. */
+  drop(error: CfsError): void {
+    this.#parts.logger.warn("a client connection is dropped", { peer: this.peer, reason: error.message });
+    this.#send({ type: "rejected", seq: 0, errno: error.errno, ino: 0, message: error.message });
+    this.#end(false);
+  }
+
+  #end(isGoodbye: boolean): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#ending = this.#finish(isGoodbye);
+  }
+
+  #ending: Promise<void> = Promise.resolve();
+
+  async #finish(isGoodbye: boolean): Promise<void> {
+    await this.#queue?.close();
+    await this.#connection.close();
+    this.#owner.onEnded(isGoodbye);
+  }
+
+  async close(): Promise<void> {
+    this.#end(false);
+    await this.#ending;
+  }
+}

@@ -1,0 +1,165 @@
+/**
+ * The drives that a journal may use, and the files on them: names, spares, zero-filling.
+ *
+ * DRIVE/journal/0000000007.log is the file with id 7 and had a durable header before it got that name; spare-XXXXXXXX.log is a zero-filled
+ * or formerly used file of full size without meaning; filling-XXXXXXXX.tmp is one whose filling was interrupted, and goes at the next start.
+ *
+ * Why zero-filled: overwriting blocks that exist needs no file system transaction, which halves the latency of a commit (measurements).
+ */
+import type { Random } from "@cfs/core";
+import { CfsError } from "@cfs/core";
+
+import type { Io, IoFile } from "../device/io.ts";
+import { openDurable, openPlain } from "../device/io.ts";
+import { blockBytes } from "./journal-format.ts";
+
+/** One drive as the journal sees it. */
+export interface JournalDrive {
+  /** 32 hex digits. */
+  readonly driveId: string;
+  /** The `--data` directory. */
+  readonly path: string;
+}
+
+export interface DriveState {
+  readonly drive: JournalDrive;
+  readonly directory: string;
+  isHealthy: boolean;
+  /** Monotonic time before which no new file is tried here, after it ran out of space. */
+  fullUntilMs: number;
+  readonly spares: string[];
+}
+
+const logPattern = /^(\d{10})\.log$/;
+const sparePattern = /^spare-[0-9a-f]{8}\.log$/;
+const fillingPattern = /^filling-[0-9a-f]{8}\.tmp$/;
+/** A drive keeps at most this many spares; more are deleted. */
+const sparesMax = 2;
+/** Zeros that are written at once. */
+const fillBytes = 1024 * 1024;
+
+export function logName(fileId: number): string {
+  return `${String(fileId).padStart(10, "0")}.log`;
+}
+
+/** Throws `reason` after the clean-up; what fails in the clean-up is told, and never hides the first failure. */
+export async function failAfter(reason: unknown, ...cleanups: readonly (() => Promise<void>)[]): Promise<never> {
+  const failures: unknown[] = [];
+  for (const cleanup of cleanups) await cleanup().catch((failure: unknown) => failures.push(failure));
+  if (failures.length === 0) throw reason;
+  const first = CfsError.from(reason);
+  throw new CfsError(first.code, first.message, { cause: new AggregateError([reason, ...failures], "the clean-up failed too") });
+}
+
+export interface DrivesOptions {
+  /** A multiple of 4096. */
+  readonly fileBytes: number;
+}
+
+export class JournalDrives {
+  readonly states: DriveState[] = [];
+  readonly #io: Io;
+  readonly #random: Random;
+  readonly #options: DrivesOptions;
+
+  constructor(io: Io, random: Random, options: DrivesOptions) {
+    this.#io = io;
+    this.#random = random;
+    this.#options = options;
+  }
+
+  get healthyCount(): number {
+    let count = 0;
+    for (const state of this.states) if (state.isHealthy) count++;
+    return count;
+  }
+
+  /** Looks through a drive's directory, which is made where it is missing; returns the ids of the log files there. */
+  async add(drive: JournalDrive): Promise<{ state: DriveState; fileIds: number[] }> {
+    const directory = `${drive.path}/journal`;
+    await this.#io.makeDirectory(directory);
+    await this.#io.syncDirectory(drive.path);
+    const state: DriveState = { drive, directory, isHealthy: true, fullUntilMs: 0, spares: [] };
+    const fileIds: number[] = [];
+    for (const name of await this.#io.list(directory)) {
+      const log = logPattern.exec(name);
+      if (log !== null) fileIds.push(Number(log[1]));
+      else if (fillingPattern.test(name)) await this.#io.unlink(`${directory}/${name}`);
+      else if (sparePattern.test(name)) state.spares.push(`${directory}/${name}`);
+    }
+    this.states.push(state);
+    return { state, fileIds: fileIds.toSorted((a, b) => a - b) };
+  }
+
+  /**
+   * Opens a file of full size whose every block exists, writes `header` into its first block and gives it the name of `fileId`; when this
+   * returns, all of that is durable on the drive.
+   */
+  async create(state: DriveState, fileId: number, header: Uint8Array): Promise<{ file: IoFile; path: string }> {
+    const spare = state.spares.pop() ?? (await this.#fill(state));
+    const file = await this.#io.open(spare, openDurable);
+    const block = await this.#io.pool.takeOrWait(blockBytes);
+    try {
+      block.set(header);
+      await this.#io.write(file, [block], 0);
+      const path = `${state.directory}/${logName(fileId)}`;
+      await this.#io.rename(spare, path);
+      return { file, path };
+    } catch (reason) {
+      return failAfter(reason, () => this.#io.close(file));
+    } finally {
+      this.#io.pool.give(block);
+    }
+  }
+
+  #randomName(prefix: string, suffix: string): string {
+    return `${prefix}-${Buffer.from(this.#random.bytes(new Uint8Array(4))).toString("hex")}${suffix}`;
+  }
+
+  async #fill(state: DriveState): Promise<string> {
+    const { fileBytes } = this.#options;
+    const filling = `${state.directory}/${this.#randomName("filling", ".tmp")}`;
+    const file = await this.#io.open(filling, { ...openPlain, direct: true, create: true, exclusive: true });
+    try {
+      await this.#zero(file);
+    } catch (cause) {
+      const reason = new CfsError(CfsError.from(cause).code, `cannot make a journal file of ${fileBytes} bytes in ${state.directory}`, { cause });
+      return failAfter(
+        reason,
+        () => this.#io.close(file),
+        () => this.#io.unlink(filling),
+      );
+    }
+    await this.#io.close(file);
+    const spare = `${state.directory}/${this.#randomName("spare", ".log")}`;
+    await this.#io.rename(filling, spare);
+    return spare;
+  }
+
+  async #zero(file: IoFile): Promise<void> {
+    const { fileBytes } = this.#options;
+    await this.#io.allocate(file, 0, fileBytes);
+    const zeros = (await this.#io.pool.takeOrWait(Math.min(fillBytes, fileBytes))).fill(0);
+    try {
+      for (let at = 0; at < fileBytes; at += zeros.length) {
+        await this.#io.write(file, [zeros.length <= fileBytes - at ? zeros : zeros.subarray(0, fileBytes - at)], at);
+      }
+    } finally {
+      this.#io.pool.give(zeros);
+    }
+    await this.#io.syncData(file);
+  }
+
+  /** The file's content is no longer wanted: it becomes a spare, or goes. Its handle must be closed. */
+  async discard(state: DriveState, path: string): Promise<void> {
+    if (state.spares.length >= sparesMax) {
+      await this.#io.unlink(path);
+    } else {
+      const spare = `${state.directory}/${this.#randomName("spare", ".log")}`;
+      await this.#io.rename(path, spare);
+      state.spares.push(spare);
+      return;
+    }
+    await this.#io.syncDirectory(state.directory);
+  }
+}

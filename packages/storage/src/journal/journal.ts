@@ -1,0 +1,268 @@
+/**
+ * The write-ahead log of one node: every entry (a head, and a payload that may be empty) gets the next index and a place, goes to as many drives as
+ * there are copies at once, and is acknowledged when all of them hold it (docs/internals/journal.md; format in journal-format.ts).
+ *
+ * It serves as the store of unpacked payloads too: `readPayload` reads by place, verified, from memory or from any copy that is whole, and
+ * repairs the others. Files go when the state holds their entries durably and nothing points at their payloads (`retire`).
+ *
+ * Life: `open` recovers; then `replay`, once, and `truncateAfter` where entries must not count; then `append` until `close`.
+ */
+import { assert, CfsError } from "@cfs/core";
+
+import type { JournalDrive } from "./journal-drives.ts";
+import type { FileCounts, FileParts, LogFile, RecordBytes } from "./journal-file.ts";
+import { readCopy, repairCopy } from "./journal-file.ts";
+import { encodeRecord, recordHeaderBytes } from "./journal-format.ts";
+import type { JournalListener, JournalOptions, JournalParts, JournalSettings } from "./journal-options.ts";
+import { settingsOf } from "./journal-options.ts";
+import type { FileChain } from "./journal-recovery.ts";
+import type { ReplayRecord } from "./journal-start.ts";
+import { replayChains, startJournal } from "./journal-start.ts";
+import { JournalTail } from "./journal-tail.ts";
+import { JournalWriter } from "./journal-writer.ts";
+import type { RecordPlace } from "./journal-writer.ts";
+
+export interface JournalFileInfo {
+  readonly fileId: number;
+  /** 0 while the file has no record. For files older than the applied index at the last start, firstIndex is exact and lastIndex a bound. */
+  readonly firstIndex: number;
+  readonly lastIndex: number;
+  readonly sizeBytes: number;
+  readonly usedBytes: number;
+  readonly driveIds: readonly string[];
+}
+
+export interface JournalStatistics {
+  readonly lastIndex: number;
+  readonly durableIndex: number;
+  readonly pendingBytes: number;
+  readonly cachedBytes: number;
+  readonly fileCount: number;
+  /** Of one copy. */
+  readonly totalBytes: number;
+  readonly appendCount: number;
+  readonly frameCount: number;
+  readonly frameBytes: number;
+  readonly stallCount: number;
+  readonly cacheHitCount: number;
+  readonly driveReadCount: number;
+  readonly repairedCount: number;
+  readonly unrepairedCount: number;
+}
+
+export class Journal {
+  readonly #parts: JournalParts;
+  readonly #fileParts: FileParts;
+  readonly #settings: JournalSettings;
+  readonly #writer: JournalWriter;
+  readonly #tail: JournalTail;
+  readonly #counts: FileCounts = { repairedCount: 0, unrepairedCount: 0 };
+  #cacheHitCount = 0;
+  #driveReadCount = 0;
+  /** What recovery found; let go with the first append. */
+  #chains: readonly FileChain[] = [];
+  #epoch = 0;
+  #isAppending = false;
+  #closing: Promise<void> | null = null;
+
+  private constructor(parts: JournalParts, settings: JournalSettings, listener: JournalListener) {
+    this.#parts = parts;
+    this.#fileParts = { io: parts.io, crc32c: parts.crc32c };
+    this.#settings = settings;
+    this.#tail = new JournalTail(parts.io.pool, { chunkBytes: settings.chunkBytes, cacheBytes: settings.cacheBytes });
+    this.#writer = new JournalWriter(parts, settings, listener, this.#tail);
+  }
+
+  /**
+   * Recovers what the drives hold, repairs copies that lack something of it, and makes a new file ready. Throws CORRUPT when acknowledged entries
+   * are gone, NO_DEVICE when too many drives are missing to know, with what to do.
+   */
+  static async open(parts: JournalParts, drives: readonly JournalDrive[], listener: JournalListener, options: JournalOptions): Promise<Journal> {
+    assert(drives.length >= 1, "a journal has a drive");
+    const journal = new Journal(parts, settingsOf(options), listener);
+    try {
+      await journal.#start(drives, listener);
+      return journal;
+    } catch (reason) {
+      await journal.close().catch((second: unknown) => {
+        parts.log.warn("a journal that did not open did not close either", { reason: CfsError.from(second).message });
+      });
+      throw reason;
+    }
+  }
+
+  async #start(drives: readonly JournalDrive[], listener: JournalListener): Promise<void> {
+    const started = await startJournal(this.#parts, this.#writer.files, drives, this.#settings, this.#counts);
+    if (started.loss !== null) listener.onLoss(started.loss);
+    this.#chains = started.chains;
+    this.#epoch = started.epoch;
+    this.#writer.files.beginEpoch(started.epoch, started.lastIndex, started.nextFileId);
+    await this.#writer.begin(started.lastIndex);
+    for (const file of started.empty) await this.#writer.files.discard(file);
+    await this.#writer.files.discardStrays();
+  }
+
+  get lastIndex(): number {
+    return this.#writer.lastIndex;
+  }
+
+  get durableIndex(): number {
+    return this.#writer.durableIndex;
+  }
+
+  /**
+   * Takes an entry and says its index and place at once; `onDurable` follows. Head and payload are copied: both are the caller's again when
+   * this returns. Throws when the journal is broken, or TOO_BIG above the chunk size.
+   */
+  append(head: Uint8Array, payload: readonly Uint8Array[]): RecordPlace {
+    if (!this.#isAppending) {
+      this.#isAppending = true;
+      this.#chains = [];
+    }
+    return this.#writer.append(head, payload);
+  }
+
+  /** Null when the caller may go on; otherwise a promise to wait for: too much is not durable yet, memory is short, or the files are full. */
+  whenRoom(): Promise<void> | null {
+    return this.#writer.whenRoom();
+  }
+
+  /** The payload when it is in memory, else null; borrowed until the next append. */
+  peekPayload(fileId: number, recordOffsetBytes: number): Uint8Array | null {
+    const bytes = this.#tail.find(fileId, recordOffsetBytes);
+    if (bytes === null) return null;
+    const payloadAt = recordHeaderBytes + bytes.readUInt32LE(40);
+    return bytes.subarray(payloadAt, payloadAt + bytes.readUInt32LE(44));
+  }
+
+  /** The payload of the record at this place, verified; given. `expectedBytes` is its likely size, which saves a second read. */
+  async readPayload(fileId: number, recordOffsetBytes: number, expectedBytes = 12_000): Promise<Uint8Array> {
+    const cached = this.peekPayload(fileId, recordOffsetBytes);
+    if (cached !== null) {
+      this.#cacheHitCount++;
+      return Buffer.from(cached);
+    }
+    const file = this.#writer.files.files.get(fileId);
+    if (file === undefined) throw new CfsError("NOT_FOUND", `journal file ${fileId} is not here; offset ${recordOffsetBytes} was wanted`);
+    file.readerCount++;
+    try {
+      this.#driveReadCount++;
+      return (await this.#readRecord(file, recordOffsetBytes, expectedBytes)).payload;
+    } finally {
+      file.readerCount--;
+    }
+  }
+
+  /** From the first copy that is whole; the ones that were not are repaired. */
+  async #readRecord(file: LogFile, offsetBytes: number, expectedBytes: number): Promise<RecordBytes> {
+    const bad: LogFile["copies"] = [];
+    let unreadable: unknown = null;
+    for (const copy of [...file.copies]) {
+      const record = await readCopy(this.#fileParts, file, copy, offsetBytes, expectedBytes).catch((reason: unknown) => {
+        unreadable = reason;
+        return null;
+      });
+      if (record === null) {
+        bad.push(copy);
+        continue;
+      }
+      for (const wrong of bad) await this.#repair(file, wrong, record);
+      return record;
+    }
+    const where = file.copies.map((copy) => copy.path).join(", ");
+    throw new CfsError("CORRUPT", `journal file ${file.fileId} has no whole record at ${offsetBytes} in any copy (${where})`, { cause: unreadable });
+  }
+
+  async #repair(file: LogFile, copy: LogFile["copies"][number], record: RecordBytes): Promise<void> {
+    const { crc32c, log } = this.#parts;
+    try {
+      await repairCopy(this.#fileParts, copy, record, (target, at) =>
+        encodeRecord(target, at, file.header, { ...record.info, head: record.head, payload: [record.payload] }, crc32c),
+      );
+      this.#counts.repairedCount++;
+      log.warn("a wrong journal record was repaired", { path: copy.path, offsetBytes: record.info.offsetBytes });
+    } catch (reason) {
+      this.#counts.unrepairedCount++;
+      log.error("a wrong journal record could not be repaired", { path: copy.path, offsetBytes: record.info.offsetBytes, reason: CfsError.from(reason).message });
+    }
+  }
+
+  /** Visits the entries from `fromIndex` on, in order, before the first append. What `visit` gets is borrowed until it settles. */
+  async replay(fromIndex: number, visit: (record: ReplayRecord) => void | Promise<void>): Promise<void> {
+    assert(!this.#isAppending, "the log is replayed before it goes on");
+    assert(fromIndex > this.#settings.appliedIndex, "only what is not applied is replayed");
+    const range = { fromIndex, lastIndex: this.lastIndex };
+    await replayChains(this.#parts, this.#chains, range, (file, offset, span) => this.#readRecord(file, offset, span), visit);
+  }
+
+  /** Entries above `index` never count again, also after a crash, when this resolves. Only before the first append, at or above appliedIndex. */
+  async truncateAfter(index: number): Promise<void> {
+    assert(!this.#isAppending, "the log is cut before it goes on");
+    assert(index >= this.#settings.appliedIndex, "what is applied cannot be cut");
+    if (index >= this.lastIndex) return;
+    const { files, current } = this.#writer;
+    const nextFileId = files.nextFileId;
+    await files.dropNext();
+    this.#epoch++;
+    files.beginEpoch(this.#epoch, index, Math.max(nextFileId, files.nextFileId));
+    await this.#writer.begin(index);
+    await files.discard(current);
+    for (const { file } of this.#chains) file.lastIndex = Math.min(file.lastIndex, index);
+  }
+
+  /**
+   * Lets go of the files whose entries are all at or below `upToIndex` (durable in the state) and of which `isFileLive` says no to living payloads.
+   * Returns how many.
+   */
+  async retire(upToIndex: number, isFileLive: (fileId: number) => boolean): Promise<number> {
+    const { files, current } = this.#writer;
+    const gone = [...files.files.values()].filter(
+      (file) => file !== current && file.lastIndex <= Math.min(upToIndex, this.durableIndex) && file.readerCount === 0 && !isFileLive(file.fileId),
+    );
+    for (const file of gone) await files.discard(file);
+    if (gone.length > 0) this.#writer.offerRoom();
+    return gone.length;
+  }
+
+  /** Whether payloads of the file can be asked for. */
+  hasFile(fileId: number): boolean {
+    return this.#writer.files.files.has(fileId);
+  }
+
+  files(): JournalFileInfo[] {
+    return [...this.#writer.files.files.values()].map((file) => ({
+      fileId: file.fileId,
+      firstIndex: file.firstIndex,
+      lastIndex: file.lastIndex,
+      sizeBytes: file.header.sizeBytes,
+      usedBytes: file.endBytes,
+      driveIds: file.driveIds,
+    }));
+  }
+
+  get statistics(): JournalStatistics {
+    const { lastIndex, durableIndex, pendingBytes, files, counts } = this.#writer;
+    return {
+      lastIndex,
+      durableIndex,
+      pendingBytes,
+      cachedBytes: this.#tail.heldBytes,
+      fileCount: files.files.size,
+      totalBytes: files.totalBytes,
+      ...counts,
+      cacheHitCount: this.#cacheHitCount,
+      driveReadCount: this.#driveReadCount,
+      ...this.#counts,
+    };
+  }
+
+  /** Waits for what was appended, unless the journal is broken. */
+  close(): Promise<void> {
+    this.#closing ??= this.#writer.close();
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}

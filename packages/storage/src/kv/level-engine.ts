@@ -1,0 +1,218 @@
+/**
+ * One LevelDB directory under an ordered key-value store: checked values, atomic synced batches, and a marker that says what it holds.
+ *
+ * Stored key: | 1 | key | for an entry; | 0 | "marker" | for the marker.   Stored value: | value | check 4 |
+ * check = crc32c(value) xor crc32c(stored key): LevelDB does not verify its blocks when it reads, so a flipped bit would go unseen.
+ *
+ * Invariant: every batch is a synced one and carries the marker. LevelDB does not sync its log when it begins the next one, so after a power cut an
+ * unsynced batch could be gone while a later one is there; with synced batches what is found is the state of one exact batch.
+ */
+import { ByteReader, ByteWriter, CfsError } from "@cfs/core";
+import type { ErrorCode } from "@cfs/core";
+import type { KvEntry, KvKey } from "@cfs/metadata";
+import { ClassicLevel } from "classic-level";
+
+import type { Crc32c } from "../journal/journal-format.ts";
+
+export interface Marker {
+  /** Whose state this is: two directories with different ones never belong together. */
+  readonly storeId: string;
+  /** The log index that the content stands for. */
+  readonly appliedIndex: number;
+  /** Counts batches of the store, on all its directories alike. */
+  readonly batchNumber: number;
+  /** A directory that is being filled holds anything but a whole state. */
+  readonly isComplete: boolean;
+}
+
+export interface EngineOptions {
+  /** Block cache; default 32 MiB. */
+  readonly cacheBytes?: number;
+  /** Memory that takes writes before they become a table; LevelDB may hold two. Default 4 MiB. */
+  readonly writeBufferBytes?: number;
+}
+
+const markerKey = Buffer.from("\0marker", "latin1");
+const markerVersion = 1;
+const mebibyte = 1024 * 1024;
+/** Entries that one step of a scan fetches at most; values are small. */
+const stepEntries = 1000;
+
+export class LevelEngine {
+  readonly directory: string;
+  readonly #db: ClassicLevel<Buffer, Buffer>;
+  readonly #crc32c: Crc32c;
+  #scratch: Buffer = Buffer.allocUnsafeSlow(512);
+
+  private constructor(directory: string, db: ClassicLevel<Buffer, Buffer>, crc32c: Crc32c) {
+    this.directory = directory;
+    this.#db = db;
+    this.#crc32c = crc32c;
+  }
+
+  /** Makes the directory where it is missing. BUSY when another process has it open, CORRUPT when LevelDB finds it damaged. */
+  static async open(directory: string, crc32c: Crc32c, options: EngineOptions = {}): Promise<LevelEngine> {
+    const db = new ClassicLevel<Buffer, Buffer>(directory, {
+      keyEncoding: "buffer",
+      valueEncoding: "buffer",
+      cacheSize: options.cacheBytes ?? 32 * mebibyte,
+      writeBufferSize: options.writeBufferBytes ?? 4 * mebibyte,
+    });
+    try {
+      await db.open();
+    } catch (reason) {
+      throw fromLevelError(reason, `open the state store ${directory}`);
+    }
+    return new LevelEngine(directory, db, crc32c);
+  }
+
+  /** Removes everything that LevelDB has there. */
+  static async destroy(directory: string): Promise<void> {
+    try {
+      await ClassicLevel.destroy(directory);
+    } catch (reason) {
+      throw fromLevelError(reason, `remove the state store ${directory}`);
+    }
+  }
+
+  /** Null when there is none. CORRUPT when value and check disagree. */
+  get(key: KvKey): Uint8Array | null {
+    const length = key.length + 1;
+    if (this.#scratch.length < length) this.#scratch = Buffer.allocUnsafeSlow(length * 2);
+    const stored = this.#scratch.subarray(0, length);
+    stored[0] = 1;
+    stored.write(key, 1, "latin1");
+    let value: Buffer | undefined;
+    try {
+      value = this.#db.getSync(stored);
+    } catch (reason) {
+      throw fromLevelError(reason, `read from the state store ${this.directory}`);
+    }
+    return value === undefined ? null : this.#checked(stored, value);
+  }
+
+  #checked(stored: Buffer, value: Buffer): Uint8Array {
+    const end = value.length - 4;
+    const content = end >= 0 ? value.subarray(0, end) : null;
+    if (content === null || this.#check(stored, content) !== value.readUInt32LE(end)) {
+      throw new CfsError("CORRUPT", `the state store ${this.directory} holds a wrong value for key ${stored.toString("hex")}`, { details: { directory: this.directory } });
+    }
+    return content;
+  }
+
+  #check(stored: Uint8Array, value: Uint8Array): number {
+    return (this.#crc32c(value) ^ this.#crc32c(stored)) >>> 0;
+  }
+
+  /** All of it or nothing, on stable storage when it resolves. */
+  async write(values: ReadonlyMap<KvKey, Uint8Array | null>, marker: Marker): Promise<void> {
+    const batch = this.#db.batch();
+    try {
+      for (const [key, value] of values) {
+        const stored = storedKey(key);
+        if (value === null) batch.del(stored);
+        else batch.put(stored, this.#storedValue(stored, value));
+      }
+      batch.put(markerKey, this.#storedValue(markerKey, encodeMarker(marker)));
+      await batch.write({ sync: true });
+    } catch (reason) {
+      throw fromLevelError(reason, `write to the state store ${this.directory}`);
+    }
+  }
+
+  #storedValue(stored: Uint8Array, value: Uint8Array): Buffer {
+    const bytes = Buffer.allocUnsafe(value.length + 4);
+    bytes.set(value);
+    bytes.writeUInt32LE(this.#check(stored, value), value.length);
+    return bytes;
+  }
+
+  /** Null in a directory that was never written to. */
+  marker(): Marker | null {
+    let value: Buffer | undefined;
+    try {
+      value = this.#db.getSync(markerKey);
+    } catch (reason) {
+      throw fromLevelError(reason, `read the marker of the state store ${this.directory}`);
+    }
+    return value === undefined ? null : decodeMarker(this.#checked(markerKey, value), this.directory);
+  }
+
+  /**
+   * Up to `limit` entries from `begin` to below `end` as of the call, in order. One that is wrong is given to `onWrong`, which returns its true value, null
+   * for none, or throws.
+   */
+  async scan(begin: KvKey, end: KvKey, limit: number, onWrong: (key: KvKey, reason: CfsError) => Uint8Array | null): Promise<KvEntry[]> {
+    const iterator = this.#db.iterator({ gte: storedKey(begin), lt: storedKey(end), limit, fillCache: true });
+    const entries: KvEntry[] = [];
+    try {
+      for (;;) {
+        const step = await iterator.nextv(Math.min(stepEntries, limit));
+        if (step.length === 0) return entries;
+        for (const [stored, value] of step) this.#collect(stored, value, onWrong, entries);
+      }
+    } catch (reason) {
+      throw fromLevelError(reason, `scan the state store ${this.directory}`);
+    } finally {
+      await iterator.close();
+    }
+  }
+
+  #collect(stored: Buffer, value: Buffer, onWrong: (key: KvKey, reason: CfsError) => Uint8Array | null, entries: KvEntry[]): void {
+    const key = stored.toString("latin1", 1);
+    let content: Uint8Array | null;
+    try {
+      content = this.#checked(stored, value);
+    } catch (reason) {
+      content = onWrong(key, CfsError.from(reason));
+    }
+    if (content !== null) entries.push({ key, value: content });
+  }
+
+  async close(): Promise<void> {
+    await this.#db.close();
+  }
+}
+
+function storedKey(key: KvKey): Buffer {
+  const stored = Buffer.allocUnsafe(key.length + 1);
+  stored[0] = 1;
+  stored.write(key, 1, "latin1");
+  return stored;
+}
+
+function encodeMarker(marker: Marker): Uint8Array {
+  const { storeId, appliedIndex, batchNumber, isComplete } = marker;
+  return new ByteWriter().u8(markerVersion).latin1(storeId).i64(appliedIndex).i64(batchNumber).u8(isComplete ? 1 : 0).take();
+}
+
+function decodeMarker(bytes: Uint8Array, directory: string): Marker {
+  const reader = new ByteReader(bytes, `the marker of ${directory}`);
+  const version = reader.u8();
+  if (version !== markerVersion) {
+    throw new CfsError("NOT_SUPPORTED", `the state store ${directory} has format ${version}, this cfs reads ${markerVersion}; start the newer cfs`);
+  }
+  const marker = { storeId: reader.latin1(), appliedIndex: reader.i64(), batchNumber: reader.i64(), isComplete: reader.u8() === 1 };
+  reader.end();
+  return marker;
+}
+
+/** LevelDB's codes as ours, most telling first: the code stands in the error or in its cause. */
+const codes: readonly (readonly [level: string, code: ErrorCode, says: string])[] = [
+  ["LEVEL_LOCKED", "BUSY", "another process has it open"],
+  ["LEVEL_CORRUPTION", "CORRUPT", "it is damaged"],
+  ["LEVEL_DATABASE_NOT_OPEN", "BAD_HANDLE", "it is closed"],
+];
+
+/** The one place that knows LevelDB's errors. */
+function fromLevelError(reason: unknown, what: string): CfsError {
+  const found = new Set<unknown>();
+  let message = String(reason);
+  for (let at: unknown = reason; at instanceof Error; at = at.cause) {
+    if (at instanceof CfsError) return at;
+    if ("code" in at) found.add(at.code);
+    message = at.message;
+  }
+  for (const [level, code, says] of codes) if (found.has(level)) return new CfsError(code, `cannot ${what}: ${says} (${message})`, { cause: reason });
+  return new CfsError(/No space left/.test(message) ? "NO_SPACE" : "IO", `cannot ${what}: ${message}`, { cause: reason });
+}

@@ -1,0 +1,72 @@
+/**
+ * Clocks and chance come in through ports, and pure cores never wait.
+ *
+ * Only composition roots (and what merely measures or tests) may read a clock, set a timer or draw random numbers by themselves; everything else takes
+ * Clock and Random, so that a simulator can run it from one seed. Pure cores are synchronous.
+ */
+import { isPure, packageOf } from "./arrows.ts";
+import { type Finding, isTestFile, type Project, type SyntaxNode, childOf, nameOf, walk } from "./project.ts";
+
+/** The real ports themselves, which composition roots take from core. */
+const realPorts = new Set(["packages/core/src/system.ts"]);
+/** Walks over a whole store, page by page, that stand beside the rules they decode with; only drivers call them. */
+const waitingScans = new Set(["packages/metadata/src/namespace/kv-scan.ts", "packages/metadata/src/namespace/state-scans.ts"]);
+const rootPackages = new Set(["server", "client", "cli", "testkit", "native"]);
+const bannedMembers: Readonly<Record<string, readonly string[]>> = {
+  Date: ["now"],
+  Math: ["random"],
+  process: ["hrtime", "uptime"],
+  performance: ["now"],
+  crypto: ["getRandomValues", "randomUUID"],
+};
+const bannedCalls = new Set(["setTimeout", "setInterval"]);
+const bannedInPureCalls = new Set(["setImmediate", "queueMicrotask"]);
+const bannedImports: Readonly<Record<string, readonly string[]>> = {
+  "node:crypto": ["randomBytes", "randomFill", "randomFillSync", "randomInt", "randomUUID"],
+  "node:timers": ["setTimeout", "setInterval"],
+  "node:timers/promises": ["setTimeout", "setInterval", "scheduler"],
+  "node:perf_hooks": ["performance"],
+};
+
+/** What of the machine this node uses by itself, as people would write it; null when it is harmless. */
+function bannedUse(node: SyntaxNode, pure: boolean): string | null {
+  if (node.type === "MemberExpression") {
+    const object = nameOf(childOf(node, "object"));
+    const member = nameOf(childOf(node, "property"));
+    return object !== null && member !== null && (bannedMembers[object] ?? []).includes(member) ? `${object}.${member}` : null;
+  }
+  if (node.type === "NewExpression" && nameOf(childOf(node, "callee")) === "Date")
+    return (node["arguments"] as unknown[]).length === 0 ? "new Date()" : null;
+  if (node.type === "CallExpression") {
+    const callee = nameOf(childOf(node, "callee"));
+    return callee !== null && (bannedCalls.has(callee) || (pure && bannedInPureCalls.has(callee))) ? callee : null;
+  }
+  if (node.type !== "ImportDeclaration") return null;
+  const from = String(childOf(node, "source")?.["value"]);
+  const names = (node["specifiers"] as SyntaxNode[]).map((specifier) => nameOf(childOf(specifier, "imported")) ?? "");
+  const banned = names.find((name) => (bannedImports[from] ?? []).includes(name));
+  return banned === undefined ? null : `${banned} from ${from}`;
+}
+
+function waits(node: SyntaxNode): boolean {
+  if (node.type === "AwaitExpression" || (node.type === "ForOfStatement" && node["await"] === true)) return true;
+  if (node.type === "NewExpression" && nameOf(childOf(node, "callee")) === "Promise") return true;
+  return node["async"] === true;
+}
+
+export function purityRule(project: Project): readonly Finding[] {
+  const findings: Finding[] = [];
+  for (const { path } of project.scripts) {
+    const own = packageOf(path);
+    if (own === null || rootPackages.has(own) || realPorts.has(path) || isTestFile(path)) continue;
+    const pure = isPure(path);
+    const report = (node: SyntaxNode, message: string): void =>
+      void findings.push({ path, line: project.lineOf(path, node.start), message });
+    walk(project.parse(path).program, (node) => {
+      const use = bannedUse(node, pure);
+      if (use !== null) report(node, `${use} outside of a composition root: take it as a port (Clock, Random)`);
+      if (pure && !waitingScans.has(path) && waits(node)) report(node, "a pure core does not wait: no async, await or promises here");
+    });
+  }
+  return findings;
+}
