@@ -81,18 +81,16 @@ describe("set-id bits", () => {
     shell.write(ino, 0, "a", { killSetId: true });
     expect(shell.mode(ino)).toBe("755");
     shell.set(ino, { mode: 0o6755 });
-    shell
-      .as(ada)
-      .run({
-        type: "allocate",
-        ino,
-        action: "reserve",
-        keepSize: false,
-        offsetBytes: 0,
-        lengthBytes: 10,
-        caller: ada,
-        time: shell.world.time(),
-      });
+    shell.as(ada).run({
+      type: "allocate",
+      ino,
+      action: "reserve",
+      keepSize: false,
+      offsetBytes: 0,
+      lengthBytes: 10,
+      caller: ada,
+      time: shell.world.time(),
+    });
     expect(shell.mode(ino)).toBe("755");
   });
 });

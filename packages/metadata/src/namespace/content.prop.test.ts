@@ -3,6 +3,7 @@
  *
  * Packs are prepared at one time and published at a later one, so that much of what they packed is stale by then.
  */
+/* oxlint-disable vitest/no-standalone-expect, vitest/expect-expect -- what is expected stands in the methods that every test calls */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { rootInode } from "@cfs/core";
