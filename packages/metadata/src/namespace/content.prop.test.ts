@@ -3,6 +3,7 @@
  *
  * Packs are prepared at one time and published at a later one, so that much of what they packed is stale by then.
  */
+/* oxlint-disable vitest/no-standalone-expect, vitest/expect-expect -- what is expected stands in the methods that every test calls */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { rootInode } from "@cfs/core";
@@ -171,14 +172,13 @@ class Game {
     if (needsSpill(inode, command)) this.#spill(ino, file);
     this.world.must(command);
     if (lengthBytes > 1000) {
-      for (const offset of [...file.bytes.keys()])
-        if (offset >= offsetBytes && offset < offsetBytes + lengthBytes) file.bytes.delete(offset);
+      for (const offset of file.bytes.keys()) if (offset >= offsetBytes && offset < offsetBytes + lengthBytes) file.bytes.delete(offset);
     } else {
       file.allocate(action, keepSize, offsetBytes, lengthBytes);
     }
     // Inline, a reservation is zeros within the size, and nothing past it.
     if (this.world.inode(ino).hasExtents) return;
-    for (const [offset, symbol] of [...file.bytes]) if (symbol === reservedSymbol) file.bytes.delete(offset);
+    for (const [offset, symbol] of file.bytes) if (symbol === reservedSymbol) file.bytes.delete(offset);
   }
 
   copy(a: number, b: number, c: number, d: number): void {

@@ -102,6 +102,7 @@ describe.each(Object.entries(forms))("the binary form of a %s", (_name, form) =>
     );
   });
 
+  // oxlint-disable-next-line vitest/expect-expect -- decodesOrIsCorrupt expects
   test("survives damage and noise", () => {
     const damage = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 4 });
     fc.assert(

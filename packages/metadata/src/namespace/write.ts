@@ -101,8 +101,10 @@ function placeExtents(content: ContentState, inode: Inode, offsetBytes: number, 
 
 function extentsOf(command: Write, context: ApplyContext): readonly PlacedExtent[] {
   if (command.source.kind === "extents") return command.source.extents;
-  const { payload } = context;
-  return payload === null ? [] : [{ lengthBytes: command.lengthBytes, source: { kind: "journal", ...payload, payloadOffsetBytes: 0 } }];
+  if (context.payload === null) return [];
+  // Field by field: the caller's record may carry more, and this one is kept.
+  const { fileId, recordOffsetBytes } = context.payload;
+  return [{ lengthBytes: command.lengthBytes, source: { kind: "journal", fileId, recordOffsetBytes, payloadOffsetBytes: 0 } }];
 }
 
 /** Makes a valid write. The inode has been announced as changing. `old`: its inline data, for an inline write. */

@@ -1,6 +1,5 @@
 /** Regions, their runs, what inodes say of them, zombies, and the live counters of journal files. */
 import type { InodeNumber } from "@cfs/core";
-import type { KvEntry } from "../../kv/ordered-kv.ts";
 import { decodeJournalFile, decodeRegion, decodeRuns } from "../content-format.ts";
 import { inodeKey, journalFileKey, parseJournalFileKey, parseNumberKey, parseRegionKey, regionKey, runsKey, zombieKey } from "../keys.ts";
 import { decodeInode } from "../record-format.ts";
@@ -126,7 +125,7 @@ async function checkJournals(run: CheckRun, journals: Map<number, JournalFileUse
 
 async function checkZombies(run: CheckRun): Promise<void> {
   for await (const page of pagesOf(run.kv, "Z")) {
-    for (const entry of page as readonly KvEntry[]) {
+    for (const entry of page) {
       const ino = parseNumberKey(entry.key) as InodeNumber;
       if (run.kv.get(runsKey(ino)) === null) run.report("zombie", ino, "is listed but has no content");
     }

@@ -1,6 +1,5 @@
 /** References of chunks recounted from all extents, live bytes, the list of candidates, and the sums over segments. */
 import type { SegmentId } from "@cfs/core";
-import type { KvEntry } from "../../kv/ordered-kv.ts";
 import { decodeRegion, decodeSegment } from "../content-format.ts";
 import { fragmentHeaderBytes } from "../content/segments.ts";
 import { candidateKey, parseNumberKey, parseRegionKey, segmentKey } from "../keys.ts";
@@ -82,7 +81,7 @@ export async function checkSegments(run: CheckRun): Promise<void> {
   }
   await finishBatch(run, batch);
   for await (const page of pagesOf(run.kv, "G")) {
-    for (const entry of page as readonly KvEntry[]) {
+    for (const entry of page) {
       const id = parseNumberKey(entry.key) as SegmentId;
       if (run.kv.get(segmentKey(id)) === null) run.report("segment", id, "is listed as dead or thin but does not exist");
     }

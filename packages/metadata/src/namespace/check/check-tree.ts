@@ -16,7 +16,7 @@ interface Around {
 }
 
 /** Entries and attributes that come up to this inode; those of smaller numbers have no inode. */
-async function gather(run: CheckRun, dirents: Follower, xattrs: Follower, ino: InodeNumber | typeof Infinity): Promise<Around> {
+async function gather(run: CheckRun, dirents: Follower, xattrs: Follower, ino: number): Promise<Around> {
   const around: Around = { entries: 0, directories: 0, xattrs: new Set() };
   await dirents.take(ino, (parent, entry) => {
     if (parent !== ino) return run.report("directory", parent, "has entries but no inode");
@@ -68,7 +68,7 @@ export async function checkTree(run: CheckRun): Promise<void> {
   for await (const page of pagesOf(run.kv, "I")) {
     for (const entry of page) {
       const inode = decodeOr(run, entry, decodeInode);
-      const around = await gather(run, dirents, xattrs, parseNumberKey(entry.key) as InodeNumber);
+      const around = await gather(run, dirents, xattrs, parseNumberKey(entry.key));
       if (inode === null) continue;
       if (inode.ino !== parseNumberKey(entry.key)) run.report("inode", inode.ino, "lies under another inode's key");
       run.usage.inodes += 1;

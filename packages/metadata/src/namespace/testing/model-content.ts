@@ -20,7 +20,7 @@ export class ModelFile {
   }
 
   truncate(sizeBytes: number): void {
-    for (const offset of [...this.bytes.keys()]) if (offset >= sizeBytes) this.bytes.delete(offset);
+    for (const offset of this.bytes.keys()) if (offset >= sizeBytes) this.bytes.delete(offset);
     this.sizeBytes = sizeBytes;
   }
 

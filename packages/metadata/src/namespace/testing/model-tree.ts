@@ -35,7 +35,7 @@ function can(node: ModelNode, { uid, gid, groups }: Caller, what: string): boole
   if (groups === null || uid === 0) return true;
   const shift = uid === node.uid ? 6 : gid === node.gid || groups.includes(node.gid) ? 3 : 0;
   const bits = (node.mode >> shift) & 7;
-  return [...what].every((letter) => (bits & { r: 4, w: 2, x: 1 }[letter as "r" | "w" | "x"]) !== 0);
+  return what.split("").every((letter) => (bits & { r: 4, w: 2, x: 1 }[letter as "r" | "w" | "x"]) !== 0);
 }
 
 function isSticky(directory: ModelNode, node: ModelNode, { uid }: Caller): boolean {

@@ -4,6 +4,7 @@
  * On the partial state a command is run again after each NotCached, and must not have changed anything before. Commands travel in
  * their binary form. `restart` writes what is dirty and goes on from the store alone.
  */
+/* oxlint-disable vitest/no-standalone-expect -- what is expected stands in the methods that every test calls */
 import { expect } from "vitest";
 import { inodeNumber } from "@cfs/core";
 import type { ClientId, InodeNumber } from "@cfs/core";
