@@ -157,6 +157,8 @@ char *format_text(const char *format, ...) {
   return text;
 }
 
+void *bad_pointer(void) { return (void *)1; }
+
 void drop_caches(void) {
   int fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
   if (fd < 0 || write(fd, "3", 1) != 1) skip("cannot drop caches: %s", strerror(errno));

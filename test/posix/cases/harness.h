@@ -126,6 +126,8 @@ int compare_times(struct timespec left, struct timespec right);
 /* A string of this many bytes; lives until the case ends. */
 char *long_name(size_t size, char letter);
 char *format_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* An address that no process has; the compiler cannot see through it. */
+void *bad_pointer(void);
 /* Drops clean caches of the whole machine's page cache, dentries and inodes. */
 void drop_caches(void);
 
