@@ -8,3 +8,9 @@ export type { TransportSuiteOptions, TransportUnderTest } from "./conformance/tr
 /** Conformance suites, models and simulators for tests of every package. */
 export { kvSuite } from "./conformance/kv-suite.ts";
 export type { KvSuiteFactory } from "./conformance/kv-suite.ts";
+export { Cluster, ClusterMount, startCluster, whyNoMounts, withCluster } from "./cluster/cluster.ts";
+export type { ClusterMountOptions, ClusterOptions } from "./cluster/cluster.ts";
+export { driveKinds, TestDrive, whyNoDrives } from "./cluster/drive-bed.ts";
+export type { DriveKind } from "./cluster/drive-bed.ts";
+export { run, scriptArguments } from "./cluster/program.ts";
+export type { CommandResult } from "./cluster/program.ts";
