@@ -56,6 +56,13 @@ export type SessionState =
   | { readonly kind: "lost"; readonly reason: string }
   | { readonly kind: "closed" };
 
+/** More than this is not given to the connection at once. */
+const connectionBytesMax = 8 << 20;
+
+function requestFrame(id: number, request: Request): Frame {
+  return { head: encodeClientMessage({ type: "request", id, request }), payload: [] };
+}
+
 export class SessionClient implements Remote {
   listener: RemoteListener | null = null;
   readonly #parts: SessionClientParts;
@@ -68,6 +75,9 @@ export class SessionClient implements Remote {
   /** Not yet durable, in order of seq. */
   #submitted: Submitted[] = [];
   #submittedBegin = 0;
+  /** Frames that wait for the connection to take them, in order. */
+  #outgoing: Frame[] = [];
+  #isDraining = false;
   readonly #waiting = new Map<number, Waiting>();
   #nextRequest = 1;
   #durableSeq = 0;
@@ -198,14 +208,43 @@ export class SessionClient implements Remote {
   }
 
   #sendAgain(): void {
-    for (let index = this.#submittedBegin; index < this.#submitted.length; index++) this.#connection?.send((this.#submitted[index] as Submitted).frame);
-    for (const [id, { request }] of this.#waiting) this.#sendRequest(id, request);
+    this.#outgoing = this.#submitted.slice(this.#submittedBegin).map(({ frame }) => frame);
+    for (const [id, { request }] of this.#waiting) this.#outgoing.push(requestFrame(id, request));
+    this.#pump();
+  }
+
+  /** Queues a frame behind those that wait; what is sent before the welcome goes out with it. */
+  #send(frame: Frame): void {
+    if (!this.#isWelcome) return;
+    this.#outgoing.push(frame);
+    if (this.#outgoing.length === 1) this.#pump();
+  }
+
+  /** Gives frames to the connection as long as it keeps up, so that little is in flight twice when it breaks. */
+  #pump(): void {
+    const connection = this.#connection;
+    if (!connection || this.#isDraining) return;
+    let sent = 0;
+    while (sent < this.#outgoing.length && connection.queuedBytes < connectionBytesMax) connection.send(this.#outgoing[sent++] as Frame);
+    this.#outgoing.splice(0, sent);
+    if (this.#outgoing.length === 0) return;
+    this.#isDraining = true;
+    connection.drained().then(
+      () => this.#drained(),
+      (reason: unknown) => this.#parts.logger.error("sending stopped", { reason: CfsError.from(reason).message }),
+    );
+  }
+
+  #drained(): void {
+    this.#isDraining = false;
+    if (this.#isWelcome) this.#pump();
   }
 
   #disconnected(connection: Connection, reason: CfsError): void {
     if (this.#connection !== connection) return;
     this.#connection = null;
     this.#isWelcome = false;
+    this.#outgoing = [];
     if (this.#state.kind === "closed" || this.#state.kind === "lost") {
       this.#goodbye?.();
       return;
@@ -246,7 +285,7 @@ export class SessionClient implements Remote {
     }
     const frame: Frame = { head: encodeClientMessage({ type: "command", seq, command }), payload };
     this.#submitted.push({ seq, frame, release });
-    if (this.#isWelcome) this.#connection?.send(frame);
+    this.#send(frame);
   }
 
   #ask(request: Request, wait?: VfsWait): Promise<{ body: Uint8Array; payload: Uint8Array }> {
@@ -274,12 +313,8 @@ export class SessionClient implements Remote {
           reject(CfsError.from(reason));
         },
       });
-      if (this.#isWelcome) this.#sendRequest(id, request);
+      this.#send(requestFrame(id, request));
     });
-  }
-
-  #sendRequest(id: number, request: Request): void {
-    this.#connection?.send({ head: encodeClientMessage({ type: "request", id, request }), payload: [] });
   }
 
   #reply(message: ServerMessage & { type: "reply" }, payload: Uint8Array): void {
@@ -347,7 +382,7 @@ export class SessionClient implements Remote {
         this.#goodbye = resolve;
         this.#parts.clock.after(1_000, resolve);
       });
-      connection.send({ head: encodeClientMessage({ type: "goodbye" }), payload: [] });
+      this.#send({ head: encodeClientMessage({ type: "goodbye" }), payload: [] });
       await gone;
     }
     this.#state = { kind: "closed" };

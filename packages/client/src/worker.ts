@@ -57,7 +57,7 @@ export async function startWorker(config: WorkerConfig, writeLog: (line: string)
     },
     { clientId: randomBytes(16).toString("hex") as ClientId, host: hostname(), mountpoint: config.mountpoint, retryMs },
   );
-  const vfs = await CachedVfs.open({ remote, clock, logger }, { readOnly: config.readOnly });
+  const vfs = new CachedVfs({ remote, clock, logger }, { isReadOnly: config.readOnly });
   const device = new FuseDevice({ fd: config.fuseFd, ownsFd: true });
   const presented =
     config.uid === null && config.gid === null
@@ -90,7 +90,7 @@ function mountStatus(config: WorkerConfig, remote: SessionClient, vfs: CachedVfs
     reason: state.kind === "connecting" ? state.lastError : state.kind === "lost" ? state.reason : "",
     waitingSeconds,
     undurableCommands: remote.undurableCount,
-    undurableBytes: vfs.undurableBytes,
+    undurableBytes: vfs.holdings.undurableBytes,
     cacheMode: config.cacheMode,
     readOnly: config.readOnly,
     residentBytes: process.memoryUsage.rss(),

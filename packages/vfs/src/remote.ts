@@ -46,18 +46,9 @@ export interface Remote {
 
   fetchInode(ino: InodeNumber, withInline: boolean): Promise<Inode | null>;
   /** Null: no such name. The child comes without its inline data unless asked for. */
-  fetchDirent(
-    parent: InodeNumber,
-    name: Name,
-    withInline: boolean,
-  ): Promise<{ readonly dirent: NamedDirent; readonly inode: Inode } | null>;
+  fetchDirent(parent: InodeNumber, name: Name, withInline: boolean): Promise<{ readonly dirent: NamedDirent; readonly inode: Inode } | null>;
   /** Entries after `cookie` in cookie order (see namespace/cookie.ts), about `limit` of them, entries of one cookie never split. */
-  fetchDirectory(
-    parent: InodeNumber,
-    cookie: number,
-    limit: number,
-    withInline: boolean,
-  ): Promise<{ readonly entries: readonly ListedEntry[]; readonly isEnd: boolean }>;
+  fetchDirectory(parent: InodeNumber, cookie: number, limit: number, withInline: boolean): Promise<{ readonly entries: readonly ListedEntry[]; readonly isEnd: boolean }>;
   fetchXattr(ino: InodeNumber, name: string): Promise<Uint8Array | null>;
   read(ino: InodeNumber, offsetBytes: number, lengthBytes: number, wait?: VfsWait): Promise<ReadResult>;
   /** SEEK_DATA 3, SEEK_HOLE 4. */

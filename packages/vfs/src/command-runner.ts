@@ -1,0 +1,129 @@
+/**
+ * Runs commands: on the partial state first, then, with the next sequence number, into the session to the server.
+ *
+ * Invariant: a command is submitted if and only if it succeeded on the partial state, in the same synchronous stretch; so the order of
+ * submission is the order of application. The one exception is a reap of an inode that is no longer cached.
+ */
+import type { ClientId, Clock, ErrorCode, InodeNumber } from "@cfs/core";
+import { applyCommand, NotCached } from "@cfs/metadata";
+import type { ApplyContext, ClientCommand, FileKind, Moment } from "@cfs/metadata";
+import { Attempts, MustWait } from "./attempts.ts";
+import type { Durability } from "./durability.ts";
+import type { InodeNumbers } from "./inode-numbers.ts";
+import type { PartialState } from "./partial-state.ts";
+import type { PooledPayload } from "./payload-pool.ts";
+import { quickError, quickErrorOf } from "./quick-error.ts";
+import type { Remote } from "./remote.ts";
+import type { Awaitable } from "./vfs.ts";
+
+export interface CommandRunnerParts {
+  readonly remote: Remote;
+  readonly clock: Clock;
+  readonly state: PartialState;
+  readonly durability: Durability;
+  readonly numbers: InodeNumbers;
+  readonly attempts: Attempts;
+}
+
+const noPayload: readonly Uint8Array[] = Object.freeze([]);
+/** On this side it says only that somebody has the file open; the server puts in the session's own. */
+const context: ApplyContext = { clientId: "0".repeat(32) as ClientId, payload: null };
+
+export class CommandRunner {
+  readonly #remote: Remote;
+  readonly #clock: Clock;
+  readonly #state: PartialState;
+  readonly #durability: Durability;
+  readonly #numbers: InodeNumbers;
+  readonly #attempts: Attempts;
+  readonly #isReadOnly: boolean;
+  /** Called after every change with the inodes that lost their last name. */
+  onOrphans: (orphans: readonly InodeNumber[]) => void = () => {};
+
+  constructor(parts: CommandRunnerParts, options: { readonly isReadOnly: boolean }) {
+    this.#remote = parts.remote;
+    this.#clock = parts.clock;
+    this.#state = parts.state;
+    this.#durability = parts.durability;
+    this.#numbers = parts.numbers;
+    this.#attempts = parts.attempts;
+    this.#isReadOnly = options.isReadOnly;
+  }
+
+  get isReadOnly(): boolean {
+    return this.#isReadOnly;
+  }
+
+  now(): Moment {
+    return this.#clock.wallTime();
+  }
+
+  /** Runs a step that applies commands; its result waits while too much is on its way. */
+  change<T>(step: () => T): Awaitable<T> {
+    if (this.#isReadOnly) throw quickError("READ_ONLY", "this mount is read-only");
+    return this.held(this.#attempts.run(() => this.#finish(step())));
+  }
+
+  /** Goes on with a change whose first run threw `reason`. */
+  resumeChange<T>(reason: unknown, step: () => T): Awaitable<T> {
+    return this.held(this.#attempts.resume(reason, () => this.#finish(step())));
+  }
+
+  /** Back-pressure: holds a result back while the memory of what is on its way is over its budget. */
+  held<T>(result: Awaitable<T>): Awaitable<T> {
+    if (result instanceof Promise) return result.then((value) => (this.#durability.hasRoom ? value : this.#whenRoom(value)));
+    return this.#durability.hasRoom ? result : this.#whenRoom(result);
+  }
+
+  /** Applies and submits, inside a step. Throws NotCached before any change, or a CfsError that names `what`. */
+  apply(command: ClientCommand, what: string, payload: PooledPayload | null = null, spaceBytes = 0): void {
+    this.#state.stampSeq = this.#durability.lastSeq + 1;
+    const { errno } = applyCommand(this.#state, command, context);
+    if (errno !== 0) throw quickErrorOf(errno, what);
+    this.#submit(command, payload, spaceBytes);
+  }
+
+  /** Like apply, with the next new inode number, which is used up only by success. */
+  applyNew(kind: FileKind, parent: InodeNumber, make: (ino: InodeNumber) => ClientCommand, what: string): InodeNumber {
+    if (this.#numbers.isEmpty) throw new MustWait(() => this.#numbers.refill());
+    const ino = this.#numbers.peek(kind, parent);
+    this.apply(make(ino), what);
+    this.#numbers.take();
+    return ino;
+  }
+
+  /** Reaps an orphan. Never waits: when the inode is not cached, there is nothing here to change. */
+  reap(ino: InodeNumber): void {
+    const command = { type: "reap", ino } as const;
+    try {
+      this.apply(command, "reap");
+    } catch (reason) {
+      if (!(reason instanceof NotCached)) throw reason;
+      this.#state.orphans.delete(ino);
+      this.#submit(command, null, 0);
+      this.#state.voidInode(ino, this.#durability.lastSeq);
+    }
+    this.#state.settle();
+  }
+
+  fail(code: ErrorCode, message: string): never {
+    throw quickError(code, message);
+  }
+
+  #submit(command: ClientCommand, payload: PooledPayload | null, spaceBytes: number): void {
+    const seq = this.#durability.submit(payload?.memoryBytes ?? 0, spaceBytes);
+    this.#remote.submit(seq, command, payload?.parts ?? noPayload, payload?.release ?? null);
+  }
+
+  #finish<T>(result: T): T {
+    this.#state.settle();
+    const orphans = this.#state.takeNewOrphans();
+    if (orphans.length > 0) this.onOrphans(orphans);
+    return result;
+  }
+
+  async #whenRoom<T>(value: T): Promise<T> {
+    while (!this.#durability.hasRoom) await this.#durability.whenRoom();
+    return value;
+  }
+}

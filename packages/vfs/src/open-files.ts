@@ -1,0 +1,161 @@
+/**
+ * Opening, creating, closing and syncing: the life of handles, and where errors of early answers are reported.
+ *
+ * A write is answered when it is queued. What goes wrong with it later is latched on its inode (latched-errors.ts) and told to the
+ * first flush or sync of each handle. A sync waits for every command submitted so far: they are ordered, so that is safe.
+ */
+import { CfsError } from "@cfs/core";
+import type { InodeNumber, Name } from "@cfs/core";
+import { mayRead, mayWrite } from "@cfs/metadata";
+import type { Inode } from "@cfs/metadata";
+import type { Attempts } from "./attempts.ts";
+import { entryOf, setAttributesOf } from "./attributes.ts";
+import type { CommandRunner } from "./command-runner.ts";
+import type { DirectoryHandle } from "./directory-listing.ts";
+import type { Durability } from "./durability.ts";
+import type { FileContent } from "./file-content.ts";
+import { HandleTable, openAccessMask, openExclusive, openNoAtime, openTruncate, openWriteOnly } from "./handles.ts";
+import type { FileHandle } from "./handles.ts";
+import { LatchedErrors } from "./latched-errors.ts";
+import type { Lease } from "./lease.ts";
+import { quickError } from "./quick-error.ts";
+import type { References } from "./references.ts";
+import type { Tree } from "./tree.ts";
+import type { Awaitable, Caller, Entry, NewNode, OpenFile } from "./vfs.ts";
+
+export interface OpenFilesParts {
+  readonly durability: Durability;
+  readonly commands: CommandRunner;
+  readonly attempts: Attempts;
+  readonly references: References;
+  readonly content: FileContent;
+  readonly tree: Tree;
+  readonly lease: Lease;
+}
+
+export type Created = { readonly entry: Entry; readonly file: OpenFile };
+
+export class OpenFiles {
+  readonly #durability: Durability;
+  readonly #commands: CommandRunner;
+  readonly #attempts: Attempts;
+  readonly #references: References;
+  readonly #content: FileContent;
+  readonly #tree: Tree;
+  readonly #lease: Lease;
+  readonly errors: LatchedErrors = new LatchedErrors();
+  #lastHandle = 0;
+  readonly files: HandleTable<FileHandle> = new HandleTable(() => ++this.#lastHandle);
+  readonly directories: HandleTable<DirectoryHandle> = new HandleTable(() => ++this.#lastHandle);
+
+  constructor(parts: OpenFilesParts) {
+    this.#durability = parts.durability;
+    this.#commands = parts.commands;
+    this.#attempts = parts.attempts;
+    this.#references = parts.references;
+    this.#content = parts.content;
+    this.#tree = parts.tree;
+    this.#lease = parts.lease;
+  }
+
+  open(ino: InodeNumber, flags: number, caller: Caller): Awaitable<OpenFile> {
+    const step = (): OpenFile => this.#openInode(this.#tree.inodeOf(ino), flags, caller);
+    return isWriting(flags) ? this.#commands.change(step) : this.#attempts.run(step);
+  }
+
+  create(parent: InodeNumber, name: Name, node: NewNode, flags: number, caller: Caller): Awaitable<Created> {
+    return this.#commands.change(() => {
+      let inode: Inode;
+      try {
+        inode = this.#tree.make(parent, name, node, caller);
+      } catch (reason) {
+        // Somebody else was first: without O_EXCL that is an open.
+        if (!(reason instanceof CfsError) || reason.code !== "EXISTS" || (flags & openExclusive) !== 0) throw reason;
+        const file = this.#openInode(this.#tree.find(parent, name, caller), flags, caller);
+        return this.#created(this.#tree.find(parent, name, caller), file);
+      }
+      return this.#created(inode, this.#handleOf(inode, flags & ~openTruncate, caller));
+    });
+  }
+
+  createUnnamed(parent: InodeNumber, node: NewNode, flags: number, caller: Caller): Awaitable<Created> {
+    return this.#commands.change(() => {
+      const inode = this.#tree.make(parent, null, node, caller);
+      return this.#created(inode, this.#handleOf(inode, flags & ~openTruncate, caller));
+    });
+  }
+
+  openDirectory(ino: InodeNumber, caller: Caller): Awaitable<OpenFile> {
+    return this.#attempts.run(() => {
+      const inode = this.#tree.inodeOf(ino);
+      if (inode.kind !== "directory") throw quickError("NOT_DIRECTORY", `inode ${ino} is a ${inode.kind}`);
+      this.#tree.mustHaveAccess(inode, caller, mayRead);
+      const opened = this.directories.open((handle) => ({ handle, ino, caller, errorsSeen: this.errors.sample(ino), held: null, ahead: null }));
+      this.#references.addOpen(ino);
+      return { handle: opened.handle, keepCache: true, direct: false };
+    });
+  }
+
+  release(handle: number): void {
+    const file = this.files.close(handle);
+    if (file !== null) this.#references.removeOpen(file.ino);
+  }
+
+  releaseDirectory(handle: number): void {
+    const directory = this.directories.close(handle);
+    if (directory !== null) this.#references.removeOpen(directory.ino);
+  }
+
+  /** Throws the error that this handle has not reported yet. */
+  report(handle: FileHandle | DirectoryHandle): void {
+    const latched = this.errors.take(handle.ino, handle.errorsSeen);
+    if (latched === null) return;
+    handle.errorsSeen = latched.seen;
+    throw latched.error;
+  }
+
+  sync(handle: FileHandle | DirectoryHandle): Awaitable<void> {
+    if (this.#durability.isAllDurable) return this.report(handle);
+    return this.#durability.whenDurable().then(
+      () => this.report(handle),
+      (reason: unknown) => {
+        this.report(handle);
+        throw reason;
+      },
+    );
+  }
+
+  #openInode(inode: Inode, flags: number, caller: Caller): OpenFile {
+    const access = flags & openAccessMask;
+    if (inode.kind === "directory") throw quickError("IS_DIRECTORY", `inode ${inode.ino} is a directory`);
+    if (inode.kind === "symlink") throw quickError("SYMLINK_LOOP", `inode ${inode.ino} is a symlink`);
+    const mask = (access === openWriteOnly ? 0 : mayRead) | (isWriting(flags) ? mayWrite : 0);
+    this.#tree.mustHaveAccess(inode, caller, mask);
+    if ((flags & openTruncate) !== 0 && inode.kind === "file") this.#truncate(inode, caller);
+    return this.#handleOf(inode, flags, caller);
+  }
+
+  /** Access was checked; the times change even when the file was empty. */
+  #truncate(inode: Inode, caller: Caller): void {
+    const change = { sizeBytes: 0, mtime: "now", killSetId: caller.uid !== 0 } as const;
+    this.#commands.apply(setAttributesOf(inode.ino, change, { ...caller, groups: null }, this.#commands.now()), `truncation of inode ${inode.ino}`);
+  }
+
+  #handleOf(inode: Inode, flags: number, caller: Caller): OpenFile {
+    const { ino } = inode;
+    const opened = this.files.open((handle) => ({ handle, ino, flags, caller, errorsSeen: this.errors.sample(ino) }));
+    this.#references.addOpen(ino);
+    // A read that is due to change the access time must reach us, and not end in the kernel's pages.
+    const mustSeeReads = (flags & openAccessMask) !== openWriteOnly && (flags & openNoAtime) === 0 && inode.sizeBytes > 0 && this.#content.isAtimeDue(inode);
+    return { handle: opened.handle, keepCache: !mustSeeReads, direct: false };
+  }
+
+  #created(inode: Inode, file: OpenFile): Created {
+    this.#references.addLookup(inode.ino);
+    return { entry: entryOf(inode, this.#lease), file };
+  }
+}
+
+function isWriting(flags: number): boolean {
+  return (flags & openAccessMask) !== 0 || (flags & openTruncate) !== 0;
+}
