@@ -73,7 +73,7 @@ export class TreeModel {
         return;
       case "fsync":
         if (isAcknowledged) this.#sync(operation.path);
-        return;
+        break;
       case "read":
         return;
       case "fsyncdir":
