@@ -182,7 +182,10 @@ export class Generator {
   /** Within its parent, so that it never goes below itself. */
   #moveDirectory(from: string): Operation {
     const parent = parentOf(from);
-    const name = `moved${this.#nameCount++}`;
-    return { type: "rename", from, to: parent === "" ? name : `${parent}/${name}` };
+    for (;;) {
+      const name = `moved${this.#nameCount++}`;
+      const to = parent === "" ? name : `${parent}/${name}`;
+      if (!this.#model.current.has(to)) return { type: "rename", from, to };
+    }
   }
 }

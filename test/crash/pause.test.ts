@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { type Cluster, withCluster } from "@cfs/testkit";
 import { describe, expect, test } from "vitest";
-import { hasProgram, replayCommand, whySkipped } from "./settings.ts";
+import { hasProgram, replayCommand, whySkipped } from "../settings.ts";
 
 const reason = whySkipped("a server that pauses") ?? (hasProgram("fio") ? null : "no fio");
 if (reason === "no fio") console.warn("a server that pauses is not tested: no fio");

@@ -37,6 +37,7 @@ export interface ClusterMountOptions {
 
 const startTimeoutMs = 60_000;
 const commandTimeoutMs = 120_000;
+const leaseTimeoutMs = 40_000;
 const reportLines = 25;
 
 /** Null when mounts work here, otherwise why not. */
@@ -84,6 +85,11 @@ export class ClusterMount {
   signal(name: NodeJS.Signals): void {
     process.kill(this.pid, name);
   }
+}
+
+function mustSucceed(args: readonly string[], result: CommandResult): CommandResult {
+  if (result.code !== 0) throw new Error(`cfs ${args.join(" ")} ended with ${result.code}: ${(result.stderr + result.stdout).trim()}`);
+  return result;
 }
 
 /** Waits until a process that is not our child has ended (or is a zombie, which serves nothing any more). */
@@ -216,10 +222,21 @@ export class Cluster implements AsyncDisposable {
     const logPath = join(this.base, `${name}.log`);
     await mkdir(path, { recursive: true });
     const args = ["mount", "--json", "--server", this.address, "--log", logPath, ...(options.flags ?? []), path];
-    const { pid } = JSON.parse((await this.cfsMust(args)).stdout) as { pid: number };
+    const { pid } = JSON.parse((await this.#mountWhenFree(args)).stdout) as { pid: number };
     const mount = new ClusterMount(this, path, pid, logPath);
     this.mounts.push(mount);
     return mount;
+  }
+
+  /** The server keeps the place of a client that was killed for the time of its lease. */
+  async #mountWhenFree(args: readonly string[]): Promise<CommandResult> {
+    const begin = performance.now();
+    for (;;) {
+      const result = await this.cfs(args);
+      const isBusy = result.code !== 0 && result.stdout.includes('"BUSY"');
+      if (!isBusy || performance.now() - begin > leaseTimeoutMs) return mustSucceed(args, result);
+      await setTimeout(200);
+    }
   }
 
   /** Runs `cfs ARGS`; resolves whatever its exit code. Commands that talk to the server need `--server` in `args`. */
@@ -229,9 +246,7 @@ export class Cluster implements AsyncDisposable {
 
   /** The same, but a failure is an error that says what the command said. */
   async cfsMust(args: readonly string[], timeoutMs: number = commandTimeoutMs): Promise<CommandResult> {
-    const result = await this.cfs(args, timeoutMs);
-    if (result.code !== 0) throw new Error(`cfs ${args.join(" ")} ended with ${result.code}: ${(result.stderr + result.stdout).trim()}`);
-    return result;
+    return mustSucceed(args, await this.cfs(args, timeoutMs));
   }
 
   /** Runs a program that uses the mounts, as the janitor knows it. */
