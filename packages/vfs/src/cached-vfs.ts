@@ -96,7 +96,7 @@ export class CachedVfs implements Vfs {
     this.#content = content;
     this.#open = new OpenFiles({ durability, commands, attempts, references, content, tree, lease });
     this.#ranges = new FileRanges({ remote, state, commands, attempts, space, content });
-    this.#listing = new DirectoryListing({ state, fetcher, attempts, commands, references, content, lease });
+    this.#listing = new DirectoryListing({ state, fetcher, attempts, references, content, lease });
     fetcher.namePrefetch = new DirectoryPrefetch({ fetcher, state, clock, logger }, namePrefetchOptions(options));
     fetcher.inlinePrefetch = new DirectoryPrefetch({ fetcher, state, clock, logger }, inlinePrefetchOptions(options));
     remote.listener = {

@@ -3,6 +3,9 @@
  *
  * Why not least recently used: moving an entry at every touch costs more than the touch; a mark on the record is free.
  */
+/** Past this share of its budget a cache evicts what is in use, too. */
+export const overflowShare = 1.5;
+
 export class ClockHand<T> {
   readonly #map: ReadonlyMap<unknown, T>;
   #at: Iterator<T>;
@@ -23,11 +26,13 @@ export class ClockHand<T> {
   }
 
   /**
-   * Lets `evict` have entries until `isEnough`, two rounds at most, so that what was marked as used in the first is met again.
-   * True when it was enough.
+   * Lets `evict` have entries until `isEnough`, one round at most. True when it was enough.
+   *
+   * Why one round: what is used at its beginning loses its mark and nothing more, so a step that fetched a record finds it when it
+   * runs again, however full the cache is of what cannot go.
    */
   sweep(isEnough: () => boolean, evict: (entry: T) => void): boolean {
-    for (let left = this.#map.size * 2; left > 0; left--) {
+    for (let left = this.#map.size; left > 0; left--) {
       if (isEnough()) return true;
       const entry = this.next();
       if (entry === null) break;

@@ -4,7 +4,7 @@
  * Invariant: a command is submitted if and only if it succeeded on the partial state, in the same synchronous stretch; so the order of
  * submission is the order of application. The one exception is a reap of an inode that is no longer cached.
  */
-import type { ClientId, Clock, ErrorCode, InodeNumber } from "@cfs/core";
+import type { ClientId, Clock, InodeNumber } from "@cfs/core";
 import { applyCommand, NotCached } from "@cfs/metadata";
 import type { ApplyContext, ClientCommand, FileKind, Moment } from "@cfs/metadata";
 import { Attempts, MustWait } from "./attempts.ts";
@@ -75,19 +75,19 @@ export class CommandRunner {
     return this.#durability.hasRoom ? result : this.#whenRoom(result);
   }
 
-  /** Applies and submits, inside a step. Throws NotCached before any change, or a CfsError that names `what`. */
-  apply(command: ClientCommand, what: string, payload: PooledPayload | null = null, spaceBytes = 0): void {
+  /** Applies and submits, inside a step. Throws NotCached before any change, or a CfsError that names the command. */
+  apply(command: ClientCommand, payload: PooledPayload | null = null, spaceBytes = 0): void {
     this.#state.stampSeq = this.#durability.lastSeq + 1;
     const { errno } = applyCommand(this.#state, command, context);
-    if (errno !== 0) throw quickErrorOf(errno, what);
+    if (errno !== 0) throw quickErrorOf(errno, describe(command));
     this.#submit(command, payload, spaceBytes);
   }
 
   /** Like apply, with the next new inode number, which is used up only by success. */
-  applyNew(kind: FileKind, parent: InodeNumber, make: (ino: InodeNumber) => ClientCommand, what: string): InodeNumber {
+  applyNew(kind: FileKind, parent: InodeNumber, make: (ino: InodeNumber) => ClientCommand): InodeNumber {
     if (this.#numbers.isEmpty) throw new MustWait(() => this.#numbers.refill());
     const ino = this.#numbers.peek(kind, parent);
-    this.apply(make(ino), what);
+    this.apply(make(ino));
     this.#numbers.take();
     return ino;
   }
@@ -96,7 +96,7 @@ export class CommandRunner {
   reap(ino: InodeNumber): void {
     const command = { type: "reap", ino } as const;
     try {
-      this.apply(command, "reap");
+      this.apply(command);
     } catch (reason) {
       if (!(reason instanceof NotCached)) throw reason;
       this.#state.orphans.delete(ino);
@@ -104,10 +104,6 @@ export class CommandRunner {
       this.#state.voidInode(ino, this.#durability.lastSeq);
     }
     this.#state.settle();
-  }
-
-  fail(code: ErrorCode, message: string): never {
-    throw quickError(code, message);
   }
 
   #submit(command: ClientCommand, payload: PooledPayload | null, spaceBytes: number): void {
@@ -125,5 +121,20 @@ export class CommandRunner {
   async #whenRoom<T>(value: T): Promise<T> {
     while (!this.#durability.hasRoom) await this.#durability.whenRoom();
     return value;
+  }
+}
+
+/** For error messages: what was tried, on which object. */
+function describe(command: ClientCommand): string {
+  switch (command.type) {
+    case "makeNode": return `making ${command.name ?? "a nameless file"} in directory ${command.parent}`;
+    case "link": return `linking inode ${command.ino} as ${command.name} in directory ${command.parent}`;
+    case "unlink": return `removing ${command.name} from directory ${command.parent}`;
+    case "rename": return `renaming ${command.name} in directory ${command.parent} to ${command.newName} in directory ${command.newParent}`;
+    case "copyRange": return `copying ${command.lengthBytes} bytes from inode ${command.source} to inode ${command.target}`;
+    case "write":
+    case "allocate": return `${command.type} of ${command.lengthBytes} bytes at ${command.offsetBytes} of inode ${command.ino}`;
+    case "setXattr": return `setting ${command.name} of inode ${command.ino}`;
+    default: return `${command.type} of inode ${command.ino}`;
   }
 }

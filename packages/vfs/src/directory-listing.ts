@@ -12,7 +12,6 @@ import { firstNameCookie } from "@cfs/metadata";
 import type { Inode } from "@cfs/metadata";
 import type { Attempts } from "./attempts.ts";
 import { entryOf } from "./attributes.ts";
-import type { CommandRunner } from "./command-runner.ts";
 import type { CachedName } from "./directory-names.ts";
 import type { FetchedPage, Fetcher } from "./fetcher.ts";
 import type { FileContent } from "./file-content.ts";
@@ -44,7 +43,6 @@ export interface DirectoryListingParts {
   readonly state: PartialState;
   readonly fetcher: Fetcher;
   readonly attempts: Attempts;
-  readonly commands: CommandRunner;
   readonly references: References;
   readonly content: FileContent;
   readonly lease: Lease;
@@ -65,7 +63,6 @@ export class DirectoryListing {
   readonly #state: PartialState;
   readonly #fetcher: Fetcher;
   readonly #attempts: Attempts;
-  readonly #commands: CommandRunner;
   readonly #references: References;
   readonly #content: FileContent;
   readonly #lease: Lease;
@@ -74,7 +71,6 @@ export class DirectoryListing {
     this.#state = parts.state;
     this.#fetcher = parts.fetcher;
     this.#attempts = parts.attempts;
-    this.#commands = parts.commands;
     this.#references = parts.references;
     this.#content = parts.content;
     this.#lease = parts.lease;

@@ -88,7 +88,7 @@ export class FileContent {
   /** A new access time where the mode of the mount asks for one. */
   touchAtime(inode: Inode): void {
     if (!this.isAtimeDue(inode)) return;
-    this.#commands.apply(atimeUpdateOf(inode, this.#commands.now()), `access time of inode ${inode.ino}`);
+    this.#commands.apply(atimeUpdateOf(inode, this.#commands.now()));
   }
 
   isAtimeDue(inode: Inode): boolean {
@@ -144,13 +144,12 @@ export class FileContent {
   /** Inside a step, after the checks. `data` is borrowed. */
   writeBytes(inode: Inode, offsetBytes: number, data: Uint8Array, caller: Caller, killSetId: boolean, setTimes: boolean): void {
     const common = { type: "write", ino: inode.ino, offsetBytes, lengthBytes: data.length, setTimes, killSetId, spill: false, caller, time: this.#commands.now() } as const;
-    const what = `write of ${data.length} bytes at ${offsetBytes} to inode ${inode.ino}`;
     if (fitsInline(inode, offsetBytes, data.length)) {
-      this.#commands.apply({ ...common, source: { kind: "inline", bytes: Uint8Array.from(data) } }, what, null, data.length);
+      this.#commands.apply({ ...common, source: { kind: "inline", bytes: Uint8Array.from(data) } }, null, data.length);
       return;
     }
     if (needsSpill(inode, common)) this.spill(inode, caller);
-    this.#applyPayload({ ...common, source: { kind: "payload" } }, data, what);
+    this.#applyPayload({ ...common, source: { kind: "payload" } }, data);
   }
 
   /** Inside a step: moves the inline data to extents. */
@@ -162,13 +161,13 @@ export class FileContent {
       type: "write", ino: inode.ino, offsetBytes: 0, lengthBytes, source: { kind: "payload" }, setTimes: false, killSetId: false, spill: true,
       caller, time: this.#commands.now(),
     };
-    this.#applyPayload(command, inline, `spill of inode ${inode.ino}`);
+    this.#applyPayload(command, inline);
   }
 
-  #applyPayload(command: Write, data: Uint8Array, what: string): void {
+  #applyPayload(command: Write, data: Uint8Array): void {
     const payload = this.#pool.copy(data);
     try {
-      this.#commands.apply(command, what, payload, data.length);
+      this.#commands.apply(command, payload, data.length);
     } catch (reason) {
       payload.release();
       throw reason;

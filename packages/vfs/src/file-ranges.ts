@@ -73,7 +73,7 @@ export class FileRanges {
         caller: file.caller, time: this.#commands.now(),
       };
       if (needsSpill(inode, command)) this.#content.spill(inode, file.caller);
-      this.#commands.apply(command, `fallocate of inode ${file.ino}`, null, needBytes);
+      this.#commands.apply(command, null, needBytes);
     });
   }
 
@@ -113,7 +113,7 @@ export class FileRanges {
       caller: to.caller, time: this.#commands.now(),
     };
     if (needsSpill(target, { type: "copyRange", offsetBytes: targetOffsetBytes, lengthBytes })) this.#content.spill(target, to.caller);
-    this.#commands.apply(command, `copy of ${lengthBytes} bytes from inode ${source.ino} to inode ${target.ino}`);
+    this.#commands.apply(command);
   }
 
   /** The source has inline data up to somewhere and a hole from there to its end. */
@@ -129,11 +129,11 @@ export class FileRanges {
     const punchEnd = Math.min(end, target.sizeBytes);
     if (holeBegin < punchEnd) {
       const what = { type: "allocate", ino: target.ino, action: "punch", keepSize: true, offsetBytes: holeBegin, lengthBytes: punchEnd - holeBegin } as const;
-      this.#commands.apply({ ...what, caller: to.caller, time: this.#commands.now() }, `copy of a hole to inode ${target.ino}`);
+      this.#commands.apply({ ...what, caller: to.caller, time: this.#commands.now() });
     }
     if (end > target.sizeBytes) {
       const grow = setAttributesOf(target.ino, { sizeBytes: end, killSetId }, { ...to.caller, groups: null }, this.#commands.now());
-      this.#commands.apply(grow, `growth of inode ${target.ino}`);
+      this.#commands.apply(grow);
     }
   }
 }

@@ -7,7 +7,7 @@
 import type { InodeNumber } from "@cfs/core";
 import { NotCached } from "@cfs/metadata";
 import type { Inode } from "@cfs/metadata";
-import { ClockHand } from "./clock-hand.ts";
+import { ClockHand, overflowShare } from "./clock-hand.ts";
 
 export interface CachedInode {
   readonly ino: InodeNumber;
@@ -118,6 +118,7 @@ export class InodeCache {
     }
     if (known.inline === null && inode.inline !== null && known.inlineBytes === inode.inlineBytes) {
       known.inline = inode.inline;
+      entry.isInlineUsed = true;
       this.#count(entry);
     }
   }
@@ -186,9 +187,10 @@ export class InodeCache {
   #evictInodes(durableSeq: number): number {
     let newestSeq = 0;
     const target = Math.floor(this.#budgets.inodes * 0.98);
+    const isOverflowing = this.#entries.size > this.#budgets.inodes * overflowShare + 64;
     const isEnough = this.#hand.sweep(() => this.#entries.size <= target, (entry) => {
       if (entry.seq > durableSeq) return;
-      if (entry.isUsed) {
+      if (entry.isUsed && !isOverflowing) {
         entry.isUsed = false;
         return;
       }

@@ -5,7 +5,7 @@
  */
 import type { InodeNumber, Name } from "@cfs/core";
 import type { Dirent } from "@cfs/metadata";
-import { ClockHand } from "./clock-hand.ts";
+import { ClockHand, overflowShare } from "./clock-hand.ts";
 import { DirectoryNames } from "./directory-names.ts";
 
 /** Directories up to this many names are evicted whole. */
@@ -86,8 +86,9 @@ export class NameCache {
     if (size <= this.#namesMax || size < this.#sweepAt) return 0;
     let newestSeq = 0;
     const target = Math.floor(this.#namesMax * 0.95);
+    const isOverflowing = size > this.#namesMax * overflowShare + 64;
     const isEnough = this.#hand.sweep(() => this.size <= target, (directory) => {
-      if (directory.isUsed) {
+      if (directory.isUsed && !isOverflowing) {
         directory.isUsed = false;
         return;
       }

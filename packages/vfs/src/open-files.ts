@@ -138,7 +138,7 @@ export class OpenFiles {
   /** Access was checked; the times change even when the file was empty. */
   #truncate(inode: Inode, caller: Caller): void {
     const change = { sizeBytes: 0, mtime: "now", killSetId: caller.uid !== 0 } as const;
-    this.#commands.apply(setAttributesOf(inode.ino, change, { ...caller, groups: null }, this.#commands.now()), `truncation of inode ${inode.ino}`);
+    this.#commands.apply(setAttributesOf(inode.ino, change, { ...caller, groups: null }, this.#commands.now()));
   }
 
   #handleOf(inode: Inode, flags: number, caller: Caller): OpenFile {

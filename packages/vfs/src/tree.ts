@@ -94,7 +94,7 @@ export class Tree {
 
   setAttributes(ino: InodeNumber, change: AttributeChange, caller: Caller): Awaitable<Entry> {
     return this.#commands.change(() => {
-      this.#commands.apply(setAttributesOf(ino, change, caller, this.#commands.now()), `attributes of inode ${ino}`);
+      this.#commands.apply(setAttributesOf(ino, change, caller, this.#commands.now()));
       return entryOf(this.inodeOf(ino), this.#lease);
     });
   }
@@ -116,28 +116,27 @@ export class Tree {
   make(parent: InodeNumber, name: Name | null, node: NewNode, caller: Caller): Inode {
     const { kind, mode, umask, rdev, target } = node;
     const make = (ino: InodeNumber): MakeNode => ({ type: "makeNode", parent, name, ino, kind, mode, umask, rdev, target, caller, time: this.#commands.now() });
-    return this.inodeOf(this.#commands.applyNew(kind, parent, make, `${name ?? "a nameless file"} in directory ${parent}`));
+    return this.inodeOf(this.#commands.applyNew(kind, parent, make));
   }
 
   link(ino: InodeNumber, parent: InodeNumber, name: Name, caller: Caller): Awaitable<Entry> {
     return this.#commands.change(() => {
-      this.#commands.apply({ type: "link", ino, parent, name, caller, time: this.#commands.now() }, `${name} in directory ${parent}`);
+      this.#commands.apply({ type: "link", ino, parent, name, caller, time: this.#commands.now() });
       return this.#counted(this.inodeOf(ino));
     });
   }
 
   unlink(parent: InodeNumber, name: Name, directory: boolean, caller: Caller): Awaitable<void> {
     return this.#commands.change(() => {
-      this.#commands.apply({ type: "unlink", parent, name, directory, caller, time: this.#commands.now() }, `${name} in directory ${parent}`);
+      this.#commands.apply({ type: "unlink", parent, name, directory, caller, time: this.#commands.now() });
     });
   }
 
   rename(parent: InodeNumber, name: Name, newParent: InodeNumber, newName: Name, flags: number, caller: Caller): Awaitable<void> {
-    const what = `${name} in directory ${parent} to ${newName} in directory ${newParent}`;
     const common = { type: "rename", parent, name, newParent, newName, flags, caller } as const;
     return this.#commands.change(() => {
-      if ((flags & renameWhiteout) === 0) this.#commands.apply({ ...common, whiteout: 0, time: this.#commands.now() }, what);
-      else this.#commands.applyNew("character", parent, (whiteout) => ({ ...common, whiteout, time: this.#commands.now() }), what);
+      if ((flags & renameWhiteout) === 0) this.#commands.apply({ ...common, whiteout: 0, time: this.#commands.now() });
+      else this.#commands.applyNew("character", parent, (whiteout) => ({ ...common, whiteout, time: this.#commands.now() }));
     });
   }
 
@@ -152,7 +151,7 @@ export class Tree {
   setXattr(ino: InodeNumber, name: string, value: Uint8Array | null, flags: number, killSetGid: boolean, caller: Caller): Awaitable<void> {
     const own = value === null ? null : Uint8Array.from(value);
     return this.#commands.change(() => {
-      this.#commands.apply({ type: "setXattr", ino, name, value: own, flags, killSetGid, caller, time: this.#commands.now() }, `${name} of inode ${ino}`);
+      this.#commands.apply({ type: "setXattr", ino, name, value: own, flags, killSetGid, caller, time: this.#commands.now() });
     });
   }
 

@@ -27,6 +27,7 @@ export interface Context {
   readonly isReadOnly: boolean;
   readonly hasDefaultPermissions: boolean;
   readonly hasWritebackCache: boolean;
+  readonly hasExtendedSetxattr: boolean;
   readonly maxReadBytes: number;
   caller(request: Request): Caller;
   /** Uid and gid as stored, for those that a user of this mount names. */

@@ -154,7 +154,14 @@ describe("invalidation", () => {
     const rest = [bench.session.invalidate(entry), bench.session.invalidate(inode), bench.session.invalidate(entry)];
     expect(bench.kernel.notifications).toEqual([]);
     open();
-    await Promise.all([first, ...rest]);
+    let openAgain = (): void => undefined;
+    bench.kernel.holdNotify = new Promise((resolve) => (openAgain = resolve));
+    await first;
+    await turn();
+    const stillWaiting = await Promise.all(rest.map((promise) => Promise.race([promise.then(() => false), turn().then(() => true)])));
+    expect(stillWaiting).toEqual([true, true, true]);
+    openAgain();
+    await Promise.all(rest);
     expect(bench.kernel.notifyCalls).toBe(2);
     expect(bench.kernel.notifications.map((message) => message.readUInt32LE(4))).toEqual([2, 3, 2]);
     const [forInode, forEntry] = bench.kernel.notifications;

@@ -161,6 +161,18 @@ describe("names and attributes", () => {
     expect(bench.call(opcode.getxattr, 1, body([4, 9], [4, 0], "user.n")).error).toBe(-61);
   });
 
+  test("a kernel without SETXATTR_EXT sends a shorter head", () => {
+    const vfs = new TreeVfs();
+    const kernel = new MemoryKernel();
+    const session = new FuseSession({ vfs, device: kernel, logger: silentLogger });
+    endLater(session);
+    session.start();
+    kernel.send({ opcode: opcode.init, unique: 2, body: body([4, 7], [4, 31], [4, 0], [4, 0]) });
+    kernel.send({ opcode: opcode.setxattr, unique: 4, body: body([4, 2], [4, 0], "user.n", Buffer.from("hi")) });
+    kernel.send({ opcode: opcode.getxattr, unique: 6, body: body([4, 9], [4, 0], "user.n") });
+    expect([kernel.reply(4).error, kernel.reply(6).body.toString()]).toEqual([0, "hi"]);
+  });
+
   test("an extension after the body is no part of the name", () => {
     const bench = begin();
     const name = body([4, 0o755], [4, 0], "dir");

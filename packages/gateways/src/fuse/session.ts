@@ -19,7 +19,7 @@ import { directoryOperations } from "./operations/directories.ts";
 import { fileOperations } from "./operations/files.ts";
 import { namespaceOperations } from "./operations/namespace.ts";
 import { completeOptions, type SessionOptions } from "./options.ts";
-import { inHeaderBytes, initOutBytes, opcode } from "./protocol.ts";
+import { inHeaderBytes, type InitFlagName, initOutBytes, opcode } from "./protocol.ts";
 import { Replies } from "./replies.ts";
 import { Request } from "./request.ts";
 
@@ -109,10 +109,10 @@ export class FuseSession {
     this.ended = this.#endedResolvers.promise;
     // Whoever cares awaits `ready`; for others an early end is told by `ended`.
     this.ready.catch(() => undefined);
-    this.#context = this.#makeContext(false);
+    this.#context = this.#makeContext([]);
   }
 
-  #makeContext(hasWritebackCache: boolean): Context {
+  #makeContext(flags: readonly InitFlagName[]): Context {
     const { presented, readOnly, defaultPermissions, maxReadBytes } = this.#options;
     return {
       vfs: this.#vfs,
@@ -121,7 +121,8 @@ export class FuseSession {
       presented,
       isReadOnly: readOnly,
       hasDefaultPermissions: defaultPermissions,
-      hasWritebackCache,
+      hasWritebackCache: flags.includes("writebackCache"),
+      hasExtendedSetxattr: flags.includes("setxattrExtended"),
       maxReadBytes,
       caller: (request) => this.#callerOf(request),
       storedUid: (uid) => (presented !== null && uid === presented.uid ? presented.storedUid : uid),
@@ -269,7 +270,7 @@ export class FuseSession {
 
   #serve(negotiated: Negotiated): void {
     this.#negotiated = negotiated;
-    this.#context = this.#makeContext(negotiated.flags.includes("writebackCache"));
+    this.#context = this.#makeContext(negotiated.flags);
     this.#state = "serving";
     this.#readyResolvers.resolve(negotiated);
   }

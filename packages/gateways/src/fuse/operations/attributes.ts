@@ -87,11 +87,11 @@ function listXattr(context: Context, request: Request): void {
   context.answer(request, context.vfs.listXattr(request.ino), reply, undoNothing);
 }
 
-/** fuse_setxattr_in, extended: | size 4 | flags 4 | setxattr flags 4 | padding 4 |, name, value. */
+/** fuse_setxattr_in: | size 4 | flags 4 |, and with SETXATTR_EXT | setxattr flags 4 | padding 4 |, name, value. */
 function setXattr(context: Context, request: Request): void {
-  const name = request.text(16);
+  const name = request.text(context.hasExtendedSetxattr ? 16 : 8);
   const value = request.copy(request.next, request.u32(0));
-  const killSetGid = (request.u32(8) & setxattrKillSetGid) !== 0;
+  const killSetGid = context.hasExtendedSetxattr && (request.u32(8) & setxattrKillSetGid) !== 0;
   const done = context.vfs.setXattr(request.ino, name, value, request.u32(4), killSetGid, context.caller(request));
   context.answer(request, done, replyEmpty, null);
 }
@@ -130,7 +130,7 @@ export const attributeOperations: Readonly<Record<number, Operation>> = {
   [opcode.access]: { name: "ACCESS", bodyBytesMin: 8, mutates: false, run: access },
   [opcode.getxattr]: { name: "GETXATTR", bodyBytesMin: 10, mutates: false, run: getXattr },
   [opcode.listxattr]: { name: "LISTXATTR", bodyBytesMin: 8, mutates: false, run: listXattr },
-  [opcode.setxattr]: { name: "SETXATTR", bodyBytesMin: 18, mutates: true, run: setXattr },
+  [opcode.setxattr]: { name: "SETXATTR", bodyBytesMin: 10, mutates: true, run: setXattr },
   [opcode.removexattr]: { name: "REMOVEXATTR", bodyBytesMin: 2, mutates: true, run: removeXattr },
   [opcode.statfs]: { name: "STATFS", bodyBytesMin: 0, mutates: false, run: statistics },
   [opcode.syncfs]: { name: "SYNCFS", bodyBytesMin: 0, mutates: false, run: syncAll },
