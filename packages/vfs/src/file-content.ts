@@ -143,17 +143,7 @@ export class FileContent {
 
   /** Inside a step, after the checks. `data` is borrowed. */
   writeBytes(inode: Inode, offsetBytes: number, data: Uint8Array, caller: Caller, killSetId: boolean, setTimes: boolean): void {
-    const common = {
-      type: "write",
-      ino: inode.ino,
-      offsetBytes,
-      lengthBytes: data.length,
-      setTimes,
-      killSetId,
-      spill: false,
-      caller,
-      time: this.#commands.now(),
-    } as const;
+    const common = { type: "write", ino: inode.ino, offsetBytes, lengthBytes: data.length, setTimes, killSetId, spill: false, caller, time: this.#commands.now() } as const;
     if (fitsInline(inode, offsetBytes, data.length)) {
       this.#commands.apply({ ...common, source: { kind: "inline", bytes: new Uint8Array(data) } }, null, data.length);
       return;
@@ -168,16 +158,8 @@ export class FileContent {
     if (inline === null) return;
     const lengthBytes = inline.length;
     const command: Write = {
-      type: "write",
-      ino: inode.ino,
-      offsetBytes: 0,
-      lengthBytes,
-      source: { kind: "payload" },
-      setTimes: false,
-      killSetId: false,
-      spill: true,
-      caller,
-      time: this.#commands.now(),
+      type: "write", ino: inode.ino, offsetBytes: 0, lengthBytes, source: { kind: "payload" }, setTimes: false, killSetId: false, spill: true,
+      caller, time: this.#commands.now(),
     };
     this.#applyPayload(command, inline);
   }
@@ -200,8 +182,7 @@ export class FileContent {
     const reading = this.#remote.read(inode.ino, offsetBytes, lengthBytes, wait);
     this.#touch(file, inode);
     const result = await reading;
-    const now = this.#state.peekInode(file.ino)?.inode;
-    const sizeBytes = now == null ? offsetBytes + lengthBytes : now.sizeBytes;
+    const sizeBytes = this.#state.peekInode(file.ino)?.inode?.sizeBytes ?? offsetBytes + lengthBytes;
     return cutResult(result, Math.min(lengthBytes, Math.max(0, sizeBytes - offsetBytes)));
   }
 }
