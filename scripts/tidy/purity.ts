@@ -67,7 +67,8 @@ export function purityRule(project: Project): readonly Finding[] {
     walk(project.parse(path).program, (node) => {
       const use = bannedUse(node, pure);
       if (use !== null) report(node, `${use} outside of a composition root: take it as a port (Clock, Random)`);
-      if (pure && !waitingScans.has(path) && !path.startsWith(waitingFolder) && waits(node)) report(node, "a pure core does not wait: no async, await or promises here");
+      if (pure && !waitingScans.has(path) && !path.startsWith(waitingFolder) && waits(node))
+        report(node, "a pure core does not wait: no async, await or promises here");
     });
   }
   return findings;

@@ -66,7 +66,17 @@ export class Place {
 }
 
 async function startServer(drives: readonly string[], flags: readonly string[]): Promise<Server> {
-  const args = [...nodeFlags, "server", "start", ...drives.flatMap((drive) => ["--data", drive]), "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", ...flags];
+  const args = [
+    ...nodeFlags,
+    "server",
+    "start",
+    ...drives.flatMap((drive) => ["--data", drive]),
+    "--listen",
+    "127.0.0.1:0",
+    "--http",
+    "127.0.0.1:0",
+    ...flags,
+  ];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
   let text = "";
   const ready = Promise.withResolvers<RegExpExecArray>();

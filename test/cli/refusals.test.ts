@@ -81,7 +81,9 @@ test("an address in use", async () => {
 });
 
 test("an address of another machine", () => {
-  unchanged(old, () => expectRefusal(start(old, "--listen", "192.0.2.1:9400"), 1, /^cfs: INVALID: 192\.0\.2\.1 is no address of this machine/));
+  unchanged(old, () =>
+    expectRefusal(start(old, "--listen", "192.0.2.1:9400"), 1, /^cfs: INVALID: 192\.0\.2\.1 is no address of this machine/),
+  );
 });
 
 test("a drive of another cluster", () => {

@@ -61,7 +61,8 @@ class Exclusive {
   }
 
   async *run<T>(make: () => AsyncGenerator<T, void, void>): AsyncGenerator<T, void, void> {
-    if (this.#isRunning) throw new CfsError("BUSY", `${this.#what} is running already; wait for it, or stop it with Ctrl-C where it was started`);
+    if (this.#isRunning)
+      throw new CfsError("BUSY", `${this.#what} is running already; wait for it, or stop it with Ctrl-C where it was started`);
     this.#isRunning = true;
     try {
       yield* make();

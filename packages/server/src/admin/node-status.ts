@@ -85,7 +85,9 @@ export class NodeStatus {
       layout: layoutFor(engine.segments.driveIndexes.length),
       repairQueued: queued,
       homelessFragments: homeless,
-      repairProblems: problems.map(({ segment, fragment, reason }) => `fragment ${fragment} of segment ${segment} could not be repaired: ${reason}`),
+      repairProblems: problems.map(
+        ({ segment, fragment, reason }) => `fragment ${fragment} of segment ${segment} could not be repaired: ${reason}`,
+      ),
       stateCopies: store.directories.length,
       stateCopiesWanted: Math.min(stateCopiesWanted, open.length),
       availableBytes: report.availableBytes,
@@ -109,7 +111,12 @@ export class NodeStatus {
       layout: layoutFor(segments.driveIndexes.length),
       journal: this.#journal(),
       packing: { waitingBytes: packQueue.bytes, waitingWrites: packQueue.length, segmentsPacked: packer.segmentsPacked },
-      segments: { count: usage.segments, dead: reclaimer.deadSegments, dropped: reclaimer.segmentsDropped, compacted: compactor.segmentsCompacted },
+      segments: {
+        count: usage.segments,
+        dead: reclaimer.deadSegments,
+        dropped: reclaimer.segmentsDropped,
+        compacted: compactor.segmentsCompacted,
+      },
       repair: {
         queued,
         homeless,
@@ -119,7 +126,10 @@ export class NodeStatus {
         moves: driveSet.moves,
       },
       reads: { bytes: segments.counts.bytesRead, degraded: segments.counts.degradedReads, checksumErrors: segments.counts.checksumErrors },
-      sessions: engine.sessions.sessions.map(({ sinceMs, ...session }) => ({ ...session, connectedMs: Math.floor(this.#parts.clock.monotonicMs() - sinceMs) })),
+      sessions: engine.sessions.sessions.map(({ sinceMs, ...session }) => ({
+        ...session,
+        connectedMs: Math.floor(this.#parts.clock.monotonicMs() - sinceMs),
+      })),
       inodes: usage.inodes,
       io: { kind: io.kind, description: io.description },
       memory: { residentBytes: memory.rss, heapBytes: memory.heapUsed, poolBytes: io.pool.memory.byteLength },

@@ -29,7 +29,11 @@ export function addressError(address: Address, reason: NodeJS.ErrnoException): C
     case "EACCES":
       return new CfsError("ACCESS_DENIED", `this user may not listen on ${where}; ports below 1024 are root's`, options);
     case "EADDRNOTAVAIL":
-      return new CfsError("INVALID", `${address.host} is no address of this machine; use one that \`ip addr\` shows, or 0.0.0.0 for all`, options);
+      return new CfsError(
+        "INVALID",
+        `${address.host} is no address of this machine; use one that \`ip addr\` shows, or 0.0.0.0 for all`,
+        options,
+      );
     case "ENOTFOUND":
     case "EAI_AGAIN":
       return new CfsError("NOT_FOUND", `the host name ${address.host} is not known`, options);

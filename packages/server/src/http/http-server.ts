@@ -31,13 +31,16 @@ export class HttpServer {
 
   private constructor(parts: HttpServerParts) {
     this.#parts = parts;
-    this.#server = createServer({ requestTimeout: requestTimeoutMs, headersTimeout: requestTimeoutMs, keepAliveTimeout: requestTimeoutMs }, (request, response) => {
-      this.#answer(request, response).catch((reason: unknown) => {
-        parts.logger.warn("a request over HTTP failed", { url: request.url ?? "", reason: CfsError.from(reason).message });
-        if (!response.headersSent) response.writeHead(500);
-        response.end();
-      });
-    });
+    this.#server = createServer(
+      { requestTimeout: requestTimeoutMs, headersTimeout: requestTimeoutMs, keepAliveTimeout: requestTimeoutMs },
+      (request, response) => {
+        this.#answer(request, response).catch((reason: unknown) => {
+          parts.logger.warn("a request over HTTP failed", { url: request.url ?? "", reason: CfsError.from(reason).message });
+          if (!response.headersSent) response.writeHead(500);
+          response.end();
+        });
+      },
+    );
     this.#server.maxConnections = connectionsMax;
   }
 

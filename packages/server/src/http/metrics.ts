@@ -79,19 +79,39 @@ export class Metrics {
     this.#counter("cfs_read_bytes_total", "File data sent to clients", () => figures.bytesRead);
     this.#counter("cfs_written_bytes_total", "File data received from clients", () => figures.bytesWritten);
     registerLatency(this.#registry, { name: "cfs_read_seconds", help: "From a read request to its reply" }, figures.read);
-    registerLatency(this.#registry, { name: "cfs_commit_seconds", help: "From the arrival of a command to its durability, sampled" }, figures.commit);
-    this.#gauge("cfs_sessions_count", "Clients that are connected", () => sessions.sessions.filter(({ isConnected }) => isConnected).length);
+    registerLatency(
+      this.#registry,
+      { name: "cfs_commit_seconds", help: "From the arrival of a command to its durability, sampled" },
+      figures.commit,
+    );
+    this.#gauge(
+      "cfs_sessions_count",
+      "Clients that are connected",
+      () => sessions.sessions.filter(({ isConnected }) => isConnected).length,
+    );
   }
 
   #addJournal(): void {
     const { journal, packQueue, state, packer, figures } = this.#parts.engine;
-    registerLatency(this.#registry, { name: "cfs_journal_sync_seconds", help: "A batch of journal entries, written to every copy" }, figures.journalSync);
-    this.#gauge("cfs_journal_depth_entries", "Entries of the journal that are not durable yet", () => journal.lastIndex - journal.durableIndex);
+    registerLatency(
+      this.#registry,
+      { name: "cfs_journal_sync_seconds", help: "A batch of journal entries, written to every copy" },
+      figures.journalSync,
+    );
+    this.#gauge(
+      "cfs_journal_depth_entries",
+      "Entries of the journal that are not durable yet",
+      () => journal.lastIndex - journal.durableIndex,
+    );
     this.#gauge("cfs_journal_pending_bytes", "Bytes of the journal that are not durable yet", () => journal.statistics.pendingBytes);
     this.#gauge("cfs_journal_size_bytes", "Journal files, of one copy", () => journal.statistics.totalBytes);
     this.#counter("cfs_journal_entries_total", "Entries appended to the journal", () => journal.statistics.appendCount);
     this.#counter("cfs_journal_written_bytes_total", "Bytes written to the journal, of one copy", () => journal.statistics.frameBytes);
-    this.#counter("cfs_journal_repaired_records_total", "Wrong records in a copy of the journal that were repaired", () => journal.statistics.repairedCount);
+    this.#counter(
+      "cfs_journal_repaired_records_total",
+      "Wrong records in a copy of the journal that were repaired",
+      () => journal.statistics.repairedCount,
+    );
     this.#gauge("cfs_unpacked_bytes", "File data in the journal that is not in segments yet", () => state.content.usage().journalLiveBytes);
     this.#gauge("cfs_pack_queue_bytes", "Bytes of writes that wait for the packer", () => packQueue.bytes);
     this.#counter("cfs_packed_segments_total", "Segments that the packer has published", () => packer.segmentsPacked);
@@ -109,7 +129,11 @@ export class Metrics {
     this.#counter("cfs_compacted_segments_total", "Thin segments that were moved together", () => compactor.segmentsCompacted);
     this.#counter("cfs_segment_read_bytes_total", "Bytes read from fragments", () => segments.counts.bytesRead);
     this.#counter("cfs_segment_written_bytes_total", "Bytes written to fragments", () => segments.counts.bytesWritten);
-    this.#gauge("cfs_capacity_bytes", "User data that the drives can hold, with what they hold", () => capacity.report.freeBytes + usage().segmentLiveBytes + usage().journalLiveBytes);
+    this.#gauge(
+      "cfs_capacity_bytes",
+      "User data that the drives can hold, with what they hold",
+      () => capacity.report.freeBytes + usage().segmentLiveBytes + usage().journalLiveBytes,
+    );
     this.#gauge("cfs_available_bytes", "User data that still fits before the reserve", () => capacity.report.availableBytes);
     this.#gauge("cfs_raw_size_bytes", "File systems under the drives", () => capacity.report.rawTotalBytes);
     this.#gauge("cfs_raw_free_bytes", "Free on the file systems under the drives", () => capacity.report.rawFreeBytes);
@@ -124,7 +148,11 @@ export class Metrics {
     this.#gauge("cfs_repair_problems_fragments", "Fragments that could not be repaired", () => repairer.progress.problems.length);
     this.#gauge("cfs_homeless_fragments", "Fragments that are missing and have no drive to go to", () => repairer.progress.homeless);
     this.#counter("cfs_degraded_reads_total", "Reads that had to be rebuilt from other fragments", () => segments.counts.degradedReads);
-    this.#counter("cfs_checksum_errors_total", "Fragments whose checksum was wrong when they were read", () => segments.counts.checksumErrors);
+    this.#counter(
+      "cfs_checksum_errors_total",
+      "Fragments whose checksum was wrong when they were read",
+      () => segments.counts.checksumErrors,
+    );
   }
 
   #addDrives(): void {
@@ -144,7 +172,11 @@ export class Metrics {
     labelled("cfs_drive_up", "1 when the drive is in service and takes data", ({ state }) => (state === "DRIVE_ONLINE" ? 1 : 0));
     labelled("cfs_drive_size_bytes", "The drive's part of its file system", ({ capacityBytes }) => capacityBytes);
     labelled("cfs_drive_used_bytes", "Used on the drive's part of its file system", ({ usedBytes }) => usedBytes);
-    labelled("cfs_drive_errors_count", "Reads, writes and checksums that failed since the start", ({ readErrors, writeErrors, checksumErrors }) => readErrors + writeErrors + checksumErrors);
+    labelled(
+      "cfs_drive_errors_count",
+      "Reads, writes and checksums that failed since the start",
+      ({ readErrors, writeErrors, checksumErrors }) => readErrors + writeErrors + checksumErrors,
+    );
   }
 
   #addHealth(): void {

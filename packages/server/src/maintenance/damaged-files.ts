@@ -19,7 +19,11 @@ export interface DamagedFilesParts {
 }
 
 /** For each segment, the files in it: a path, or "inode N" where it has no name. */
-export async function filesIn(parts: DamagedFilesParts, segments: readonly Segment[], signal: AbortSignal): Promise<Map<SegmentId, string[]>> {
+export async function filesIn(
+  parts: DamagedFilesParts,
+  segments: readonly Segment[],
+  signal: AbortSignal,
+): Promise<Map<SegmentId, string[]>> {
   const inodes = new Map<SegmentId, Set<InodeNumber>>();
   const withoutTable = new Set<SegmentId>();
   for (const segment of segments) {
@@ -51,15 +55,22 @@ async function inodesByTable({ state, segments }: DamagedFilesParts, segment: Se
     const inode = state.inode(ino as InodeNumber);
     if (!inode?.hasExtents || found.has(inode.ino)) continue;
     const isThere = chunks.some(({ rawOffset, rawBytes }) =>
-      locate(state.content, inode, offsetBytes + rawOffset, rawBytes).some(({ source }) => source.kind === "chunk" && source.segment === segment.id),
+      locate(state.content, inode, offsetBytes + rawOffset, rawBytes).some(
+        ({ source }) => source.kind === "chunk" && source.segment === segment.id,
+      ),
     );
     if (isThere) found.add(inode.ino);
   }
   return found;
 }
 
-async function searchExtents(state: KvState, wanted: ReadonlySet<SegmentId>, inodes: Map<SegmentId, Set<InodeNumber>>, signal: AbortSignal): Promise<void> {
-  for (let after: Pick<ListedRegion, "ino" | "index"> | null = null; ; ) {
+async function searchExtents(
+  state: KvState,
+  wanted: ReadonlySet<SegmentId>,
+  inodes: Map<SegmentId, Set<InodeNumber>>,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let after: Pick<ListedRegion, "ino" | "index"> | null = null; ;) {
     signal.throwIfAborted();
     const page: readonly ListedRegion[] = await listRegions(state, after, 1_000);
     for (const { ino, region } of page) {

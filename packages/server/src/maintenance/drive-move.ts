@@ -20,7 +20,7 @@ const retryMs = 5_000;
 
 export async function countFragments(state: KvState, drive: number): Promise<number> {
   let count = 0;
-  for (let after: SegmentId | 0 = 0; ; ) {
+  for (let after: SegmentId | 0 = 0; ;) {
     const page: readonly Segment[] = await listSegments(state, after, 512);
     for (const { places } of page) for (const place of places) if (place.drive === drive) count++;
     const last: Segment | undefined = page.at(-1);
@@ -71,7 +71,7 @@ export class DriveMove {
 
   async #run(): Promise<boolean> {
     const { repairer } = this.#parts;
-    for (let before = Number.POSITIVE_INFINITY; !this.#isClosed; ) {
+    for (let before = Number.POSITIVE_INFINITY; !this.#isClosed;) {
       const left = await this.#count();
       if (left === 0) return true;
       if (left >= before) await this.#rest();

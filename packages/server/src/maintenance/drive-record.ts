@@ -29,7 +29,17 @@ export const shownState: Readonly<Record<MemberState, ShownState>> = {
 };
 
 export function newMember(index: number, drive: Drive): Member {
-  return { index, driveId: drive.driveId, path: drive.path, state: "ok", reason: "", drive, readErrors: 0, writeErrors: 0, checksumErrors: 0 };
+  return {
+    index,
+    driveId: drive.driveId,
+    path: drive.path,
+    state: "ok",
+    reason: "",
+    drive,
+    readErrors: 0,
+    writeErrors: 0,
+    checksumErrors: 0,
+  };
 }
 
 export function missingMember(index: number, driveId: string, path: string, reason: string): Member {
@@ -48,5 +58,8 @@ export function memberNamed(members: readonly Member[], word: string): Member {
   const byId = isPrefix ? members.filter(({ driveId }) => driveId.startsWith(word)) : [];
   if (byId.length === 1) return byId[0] as Member;
   if (byId.length > 1) throw new CfsError("INVALID", `"${word}" is the beginning of ${byId.length} drive ids; give more digits`);
-  throw new CfsError("NOT_FOUND", `there is no drive "${word}"; name it by the first ${prefixDigitsMin} or more digits of its id, or by its directory, as in: cfs admin drive list`);
+  throw new CfsError(
+    "NOT_FOUND",
+    `there is no drive "${word}"; name it by the first ${prefixDigitsMin} or more digits of its id, or by its directory, as in: cfs admin drive list`,
+  );
 }

@@ -57,7 +57,11 @@ export class DriveSet {
 
   private constructor(parts: DriveSetParts) {
     this.#parts = parts;
-    this.#watch = new DriveWatch({ ...parts, drives: () => [...parts.open], onFailed: (drive, reason) => this.fail(drive.driveId, reason) });
+    this.#watch = new DriveWatch({
+      ...parts,
+      drives: () => [...parts.open],
+      onFailed: (drive, reason) => this.fail(drive.driveId, reason),
+    });
   }
 
   static async open(parts: DriveSetParts): Promise<DriveSet> {
@@ -71,7 +75,10 @@ export class DriveSet {
 
   async #readTable(): Promise<void> {
     const { engine, open, nodeId, unusable } = this.#parts;
-    const book = await readBook(open.map(({ path }) => path), nodeId);
+    const book = await readBook(
+      open.map(({ path }) => path),
+      nodeId,
+    );
     this.#bookSequence = book?.sequence ?? 0;
     this.#removed = (book?.drives ?? []).filter(({ state }) => state === "removed");
     for (const record of engine.state.content.superblock()?.drives ?? []) {
@@ -197,7 +204,10 @@ export class DriveSet {
     await store.resynced();
     while (!this.#isClosed && store.directories.length < stateCopies) {
       const drive = open.find(
-        (one) => !store.directories.includes(one.statePath) && this.#memberOf(one)?.state === "ok" && (this.#stateFailures.get(one.statePath) ?? 0) < stateFailuresMax,
+        (one) =>
+          !store.directories.includes(one.statePath) &&
+          this.#memberOf(one)?.state === "ok" &&
+          (this.#stateFailures.get(one.statePath) ?? 0) < stateFailuresMax,
       );
       if (drive === undefined) return;
       const before = store.directories.length;
@@ -252,7 +262,10 @@ export class DriveSet {
     });
     if (identity === null) return Drive.format(parts, path, { clusterId, nodeId });
     if (this.#table().some(({ id, state }) => id === identity.driveId && state === "removed")) {
-      throw new CfsError("EXISTS", `${path} is drive ${identity.driveId}, which was removed from this server; empty the directory to use it as a new drive`);
+      throw new CfsError(
+        "EXISTS",
+        `${path} is drive ${identity.driveId}, which was removed from this server; empty the directory to use it as a new drive`,
+      );
     }
     return Drive.open(parts, path, { clusterId, nodeId });
   }
@@ -273,7 +286,8 @@ export class DriveSet {
   async #setDrive(drive: DriveRecord): Promise<void> {
     const { driver } = this.#parts.engine;
     const { place, outcome } = driver.propose({ command: { type: "setDrive", drive }, clientId: null, seq: 0, payload: [] });
-    if (outcome.errno !== 0) throw CfsError.fromErrno(outcome.errno, `the table of drives does not take drive ${drive.id} as ${drive.state}`);
+    if (outcome.errno !== 0)
+      throw CfsError.fromErrno(outcome.errno, `the table of drives does not take drive ${drive.id} as ${drive.state}`);
     await driver.durable(place.index);
   }
 
@@ -290,11 +304,13 @@ export class DriveSet {
   #checkRemoval(member: Member, force: boolean): void {
     const healthy = this.#members.filter(({ state }) => state === "ok").length;
     const left = healthy - (member.state === "ok" ? 1 : 0);
-    if (left === 0) throw new CfsError("INVALID", `drive ${member.driveId} is the last healthy one; add another first: cfs admin drive add DIR`);
+    if (left === 0)
+      throw new CfsError("INVALID", `drive ${member.driveId} is the last healthy one; add another first: cfs admin drive add DIR`);
     const layout = layoutFor(healthy);
     if (layout === null) throw new CfsError("IO", "no drive is healthy");
     const width = layout.k + layout.m;
-    if (force && layout.m === 0) throw new CfsError("INVALID", `drive ${member.driveId} may hold the only copy of data; remove it without --force`);
+    if (force && layout.m === 0)
+      throw new CfsError("INVALID", `drive ${member.driveId} may hold the only copy of data; remove it without --force`);
     if (!force && left < width) {
       throw new CfsError(
         "INVALID",
@@ -377,7 +393,11 @@ export class DriveSet {
     const { open, nodeId, logger } = this.#parts;
     const members = this.#members.map(({ driveId, path }): BookEntry => ({ driveId, path, state: "member" }));
     this.#bookSequence++;
-    await writeBook(open.map(({ path }) => path), { sequence: this.#bookSequence, nodeId, drives: [...members, ...this.#removed] }, logger);
+    await writeBook(
+      open.map(({ path }) => path),
+      { sequence: this.#bookSequence, nodeId, drives: [...members, ...this.#removed] },
+      logger,
+    );
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

@@ -68,7 +68,9 @@ export class DriveWatch {
     const identity = await readIdentity(this.#parts.io, drive.path).catch((reason: unknown) => {
       const error = CfsError.from(reason);
       if (error.code !== "NOT_FOUND") throw error;
-      throw new CfsError("NOT_FOUND", `${drive.path} holds no identity.json any more: the drive was unmounted or emptied`, { cause: error });
+      throw new CfsError("NOT_FOUND", `${drive.path} holds no identity.json any more: the drive was unmounted or emptied`, {
+        cause: error,
+      });
     });
     if (identity.driveId !== drive.driveId) {
       throw new CfsError("NO_DEVICE", `${drive.path} is now drive ${identity.driveId}, not ${drive.driveId}`);
@@ -79,7 +81,9 @@ export class DriveWatch {
   #withinTime(drive: Drive, work: Promise<void>): Promise<void> {
     const { timeoutMs } = this.#options;
     return new Promise((resolve, reject) => {
-      const cancel = this.#parts.clock.after(timeoutMs, () => reject(new CfsError("TIMED_OUT", `${drive.path} does not answer for ${timeoutMs} ms`)));
+      const cancel = this.#parts.clock.after(timeoutMs, () =>
+        reject(new CfsError("TIMED_OUT", `${drive.path} does not answer for ${timeoutMs} ms`)),
+      );
       work.then(resolve, reject).finally(cancel);
     });
   }

@@ -175,5 +175,10 @@ class CountedKv implements OrderedKv {
 
 export function fsck(parts: FsckParts, request: FsckRequest, signal: AbortSignal): AsyncGenerator<FsckProgress, void, void> {
   const run = new FsckRun(parts, request.repair);
-  return reportWhile(parts.clock, signal, (both) => run.run(both), (isDone) => run.report(isDone));
+  return reportWhile(
+    parts.clock,
+    signal,
+    (both) => run.run(both),
+    (isDone) => run.report(isDone),
+  );
 }

@@ -45,7 +45,7 @@ export async function findPaths(kv: OrderedKv, wanted: ReadonlySet<InodeNumber>,
 
 async function findNames(kv: OrderedKv, wanted: ReadonlySet<InodeNumber>, signal: AbortSignal): Promise<Map<InodeNumber, PlacedDirent>> {
   const found = new Map<InodeNumber, PlacedDirent>();
-  for (let from: string | null = null; found.size < wanted.size; ) {
+  for (let from: string | null = null; found.size < wanted.size;) {
     signal.throwIfAborted();
     const page = await listAllDirents(kv, from, pageEntries);
     for (const dirent of page.dirents) if (wanted.has(dirent.ino) && !found.has(dirent.ino)) found.set(dirent.ino, dirent);

@@ -62,7 +62,15 @@ class ScrubRun {
     const { bytesChecked, bytesTotal, fragmentsChecked, fragmentsBad, fragmentsRepaired } = this;
     const findings = this.#findings;
     this.#findings = [];
-    return { bytesChecked, bytesTotal: isDone ? bytesChecked : Math.max(bytesTotal, bytesChecked), fragmentsChecked, fragmentsBad, fragmentsRepaired, findings, isDone };
+    return {
+      bytesChecked,
+      bytesTotal: isDone ? bytesChecked : Math.max(bytesTotal, bytesChecked),
+      fragmentsChecked,
+      fragmentsBad,
+      fragmentsRepaired,
+      findings,
+      isDone,
+    };
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -84,7 +92,12 @@ class ScrubRun {
     }
     await Promise.all(working);
     await this.#repair(signal);
-    logger.info("a scrub is done", { fragments: this.fragmentsChecked, bytes: this.bytesChecked, bad: this.fragmentsBad, repaired: this.fragmentsRepaired });
+    logger.info("a scrub is done", {
+      fragments: this.fragmentsChecked,
+      bytes: this.bytesChecked,
+      bad: this.fragmentsBad,
+      repaired: this.fragmentsRepaired,
+    });
   }
 
   async #total(): Promise<number> {
@@ -172,7 +185,17 @@ function namesOf(files: readonly string[]): string {
   return `; holds parts of ${files.slice(0, filesShown).join(", ")}${more > 0 ? ` and ${more} more files` : ""}`;
 }
 
-export function scrub(parts: ScrubParts, request: ScrubRequest, drive: number | null, signal: AbortSignal): AsyncGenerator<ScrubProgress, void, void> {
+export function scrub(
+  parts: ScrubParts,
+  request: ScrubRequest,
+  drive: number | null,
+  signal: AbortSignal,
+): AsyncGenerator<ScrubProgress, void, void> {
   const run = new ScrubRun(parts, request, drive);
-  return reportWhile(parts.clock, signal, (both) => run.run(both), (isDone) => run.report(isDone));
+  return reportWhile(
+    parts.clock,
+    signal,
+    (both) => run.run(both),
+    (isDone) => run.report(isDone),
+  );
 }

@@ -77,7 +77,10 @@ export function settingsOf(options: JournalOptions): JournalSettings {
     ...options,
   };
   assert(settings.fileBytes % blockBytes === 0 && settings.fileBytes <= 1024 * mebibyte, "a journal file is made of blocks, at most 1 GiB");
-  assert(settings.chunkBytes >= blockBytes && settings.chunkBytes <= 2 * mebibyte && settings.fileBytes >= settings.chunkBytes + blockBytes, "a chunk fits a file");
+  assert(
+    settings.chunkBytes >= blockBytes && settings.chunkBytes <= 2 * mebibyte && settings.fileBytes >= settings.chunkBytes + blockBytes,
+    "a chunk fits a file",
+  );
   assert(settings.copyCount >= 1 && settings.copyCount <= membersMax, "a file has 1 to 8 copies");
   assert(settings.depth >= 1 && settings.depth <= 16, "1 to 16 writes are in flight");
   return settings;

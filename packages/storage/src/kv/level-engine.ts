@@ -108,7 +108,9 @@ export class LevelEngine {
     const end = value.length - 4;
     const content = end >= 0 ? value.subarray(0, end) : null;
     if (content === null || this.#check(stored, content) !== value.readUInt32LE(end)) {
-      throw new CfsError("CORRUPT", `the state store ${this.directory} holds a wrong value for key ${stored.toString("hex")}`, { details: { directory: this.directory } });
+      throw new CfsError("CORRUPT", `the state store ${this.directory} holds a wrong value for key ${stored.toString("hex")}`, {
+        details: { directory: this.directory },
+      });
     }
     return content;
   }
@@ -157,7 +159,13 @@ export class LevelEngine {
    * for none, or throws.
    */
   async scan(begin: KvKey, end: KvKey, limit: number, onWrong: (key: KvKey, reason: CfsError) => Uint8Array | null): Promise<KvEntry[]> {
-    const iterator = this.#db.iterator({ gte: storedKey(begin), lt: storedKey(end), limit, fillCache: this.#snapshot === undefined, snapshot: this.#snapshot });
+    const iterator = this.#db.iterator({
+      gte: storedKey(begin),
+      lt: storedKey(end),
+      limit,
+      fillCache: this.#snapshot === undefined,
+      snapshot: this.#snapshot,
+    });
     const entries: KvEntry[] = [];
     try {
       for (;;) {
@@ -198,14 +206,23 @@ function storedKey(key: KvKey): Buffer {
 
 function encodeMarker(marker: Marker): Uint8Array {
   const { storeId, appliedIndex, batchNumber, isComplete } = marker;
-  return new ByteWriter().u8(markerVersion).latin1(storeId).i64(appliedIndex).i64(batchNumber).u8(isComplete ? 1 : 0).take();
+  return new ByteWriter()
+    .u8(markerVersion)
+    .latin1(storeId)
+    .i64(appliedIndex)
+    .i64(batchNumber)
+    .u8(isComplete ? 1 : 0)
+    .take();
 }
 
 function decodeMarker(bytes: Uint8Array, directory: string): Marker {
   const reader = new ByteReader(bytes, `the marker of ${directory}`);
   const version = reader.u8();
   if (version !== markerVersion) {
-    throw new CfsError("NOT_SUPPORTED", `the state store ${directory} has format ${version}, this cfs reads ${markerVersion}; start the newer cfs`);
+    throw new CfsError(
+      "NOT_SUPPORTED",
+      `the state store ${directory} has format ${version}, this cfs reads ${markerVersion}; start the newer cfs`,
+    );
   }
   const marker = { storeId: reader.latin1(), appliedIndex: reader.i64(), batchNumber: reader.i64(), isComplete: reader.u8() === 1 };
   reader.end();
@@ -228,6 +245,7 @@ function fromLevelError(reason: unknown, what: string): CfsError {
     if ("code" in at) found.add(at.code);
     message = at.message;
   }
-  for (const [level, code, says] of codes) if (found.has(level)) return new CfsError(code, `cannot ${what}: ${says} (${message})`, { cause: reason });
+  for (const [level, code, says] of codes)
+    if (found.has(level)) return new CfsError(code, `cannot ${what}: ${says} (${message})`, { cause: reason });
   return new CfsError(/No space left/.test(message) ? "NO_SPACE" : "IO", `cannot ${what}: ${message}`, { cause: reason });
 }

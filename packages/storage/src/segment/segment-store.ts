@@ -124,7 +124,8 @@ export class SegmentStore {
         return place;
       }),
     );
-    if (missing > Math.max(0, m - 1) && missing > 0) throw new CfsError("IO", `segment ${id}: ${missing} of ${k + m} fragments could not be written`);
+    if (missing > Math.max(0, m - 1) && missing > 0)
+      throw new CfsError("IO", `segment ${id}: ${missing} of ${k + m} fragments could not be written`);
     this.counts.fragmentsWritten += k + m - missing;
     this.counts.bytesWritten += (k + m - missing) * sizeBytes;
     return places;
@@ -201,7 +202,10 @@ export class SegmentStore {
       const reading = containers.read(place, blockBytes * (firstBlock + 1), buffer);
       const [header] = known ? [known, await reading] : await Promise.all([this.#headers.load(segment, index, containers), reading]);
       if (!this.#parts.codec.verifyBlocks(buffer, header.checksums, firstBlock, blockCount)) {
-        throw new CfsError("CORRUPT", `segment ${segment.id} fragment ${index} on drive ${place.drive}: wrong checksum in blocks ${firstBlock} to ${firstBlock + blockCount - 1}`);
+        throw new CfsError(
+          "CORRUPT",
+          `segment ${segment.id} fragment ${index} on drive ${place.drive}: wrong checksum in blocks ${firstBlock} to ${firstBlock + blockCount - 1}`,
+        );
       }
       return buffer;
     } catch (reason) {
