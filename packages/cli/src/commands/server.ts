@@ -5,7 +5,7 @@
  * for a moment, so that a start that fails is one line: the reason.
  */
 import { logLevels, type LogLevel } from "@cfs/core";
-import { type RunningServer, type ServerOptions, startServer } from "@cfs/server";
+import type { RunningServer, ServerOptions } from "@cfs/server";
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { type ConfigSchema, list, readConfig, single } from "../config-file.ts";
@@ -68,18 +68,23 @@ export function serverOptions(flags: ServerStartFlags): ServerOptions {
 /** Resolves when the server stopped by itself or by a signal; rejects with what it could not go on from. */
 async function untilEnded(server: RunningServer, signal: AbortSignal): Promise<void> {
   const stop = Promise.withResolvers<void>();
+  // Timers of a server do not keep the process alive, and the last thing that closing waits for may be one.
+  const alive = setInterval(() => undefined, 60_000);
   const onAbort = (): void => void server.close().then(stop.resolve, stop.reject);
   signal.addEventListener("abort", onAbort, { once: true });
   if (signal.aborted) onAbort();
   try {
     await Promise.race([server.ended, stop.promise]);
+    await server.close();
   } finally {
     signal.removeEventListener("abort", onAbort);
+    clearInterval(alive);
   }
-  await server.close();
 }
 
 export async function runServerStart(options: ServerOptions, ui: Ui): Promise<void> {
+  // Loaded here, because no other command needs a server's parts.
+  const { startServer } = await import("@cfs/server");
   const log = new StartLog((line) => ui.stderr.write(line));
   let server: RunningServer;
   try {

@@ -4,7 +4,6 @@
  */
 import type { Clock } from "@cfs/core";
 import type { JsonObject, StatusReply } from "@cfs/rpc";
-import { layoutFor } from "@cfs/storage";
 import type { Drive, Io, MirroredKv } from "@cfs/storage";
 import type { Engine } from "../engine/engine.ts";
 import type { DriveSet } from "../maintenance/drive-set.ts";
@@ -82,7 +81,7 @@ export class NodeStatus {
     const { queued, homeless, problems } = engine.repairer.progress;
     return judgeHealth({
       drives: driveSet.members,
-      layout: layoutFor(engine.segments.driveIndexes.length),
+      layout: engine.segments.layout,
       repairQueued: queued,
       homelessFragments: homeless,
       repairProblems: problems.map(
@@ -108,7 +107,7 @@ export class NodeStatus {
     return {
       health: { level: health.level, notes: health.notes },
       space: explainSpace(usage, engine.capacity.report, this.#measured),
-      layout: layoutFor(segments.driveIndexes.length),
+      layout: segments.layout,
       journal: this.#journal(),
       packing: { waitingBytes: packQueue.bytes, waitingWrites: packQueue.length, segmentsPacked: packer.segmentsPacked },
       segments: {

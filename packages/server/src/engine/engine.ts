@@ -250,6 +250,7 @@ async function openSegments(parts: EngineParts, options: EngineOptions, state: K
   const { io, logger } = parts;
   const segments = new SegmentStore({ pool: io.pool, codec: nativeCodec, logger, clusterId: options.clusterId });
   const table = state.content.superblock()?.drives ?? [];
+  segments.memberCount = table.filter((record) => record.state !== "removed").length;
   for (const { driveId, path } of parts.drives) {
     const record = table.find(({ id }) => id === driveId);
     if (!record) throw new CfsError("INVALID", `drive ${driveId} at ${path} is not part of this cluster; add it with: cfs admin drive add ${path}`);

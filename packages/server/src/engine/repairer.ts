@@ -155,7 +155,11 @@ export class Repairer {
     if (!segment || segment.liveBytes === 0) return;
     const from = segment.places[fragment] as FragmentPlace;
     const to = await store.repair(segment, fragment);
-    if (!to) throw new CfsError("NO_DEVICE", `segment ${id} fragment ${fragment}: no healthy drive is free for it; replace the failed drive: cfs admin drive replace`);
+    if (!to) {
+      // Another fragment of the segment took the last free drive meanwhile.
+      this.#homeless++;
+      return;
+    }
     const { outcome } = driver.propose({ command: { type: "relocate", segment: id, fragment, from, to }, clientId: null, seq: 0, payload: [] });
     if (outcome.errno !== 0) {
       await store.free(to, segment.fragmentBytes);

@@ -7,7 +7,6 @@
 import { CfsError } from "@cfs/core";
 import type { SegmentId } from "@cfs/core";
 import type { ExtentSource, NewSegment } from "@cfs/metadata";
-import { layoutFor } from "@cfs/storage";
 import type { BufferPool, SegmentPacker, SegmentStore } from "@cfs/storage";
 
 /** Raw bytes that go into one segment at most; its chunk table comes on top. */
@@ -50,7 +49,7 @@ export class SegmentWriter {
 
   async write(pieces: readonly Piece[]): Promise<StoredSegment> {
     const { packer, store, pool, nextSegment } = this.#parts;
-    const layout = layoutFor(store.driveIndexes.length);
+    const { layout } = store;
     if (!layout) throw new CfsError("IO", "no drive is healthy");
     const id = nextSegment();
     const packed = await packer.pack(pieces, { id, generation: 1, ...layout });

@@ -75,6 +75,7 @@ export class DriveMove {
       const left = await this.#count();
       if (left === 0) return true;
       if (left >= before) await this.#rest();
+      if (this.#isClosed) return false;
       before = left;
       await repairer.addMissing();
       await repairer.drain();

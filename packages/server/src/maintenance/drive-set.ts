@@ -306,7 +306,7 @@ export class DriveSet {
     const left = healthy - (member.state === "ok" ? 1 : 0);
     if (left === 0)
       throw new CfsError("INVALID", `drive ${member.driveId} is the last healthy one; add another first: cfs admin drive add DIR`);
-    const layout = layoutFor(healthy);
+    const layout = layoutFor(healthy, this.#members.length);
     if (layout === null) throw new CfsError("IO", "no drive is healthy");
     const width = layout.k + layout.m;
     if (force && layout.m === 0)
@@ -389,8 +389,10 @@ export class DriveSet {
     this.#removed.push({ driveId: member.driveId, path: member.path, state: "removed" });
   }
 
+  /** After every change of the members: for the next start, and for the layout of new data. */
   async #writeBook(): Promise<void> {
-    const { open, nodeId, logger } = this.#parts;
+    const { engine, open, nodeId, logger } = this.#parts;
+    engine.segments.memberCount = this.#members.length;
     const members = this.#members.map(({ driveId, path }): BookEntry => ({ driveId, path, state: "member" }));
     this.#bookSequence++;
     await writeBook(

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { chooseDrives, layoutFor } from "./placement.ts";
 
 test("the layout follows the number of healthy drives", () => {
-  expect([0, 1, 2, 3, 5, 6, 20].map(layoutFor)).toEqual([
+  expect([0, 1, 2, 3, 5, 6, 20].map((count) => layoutFor(count))).toEqual([
     null,
     { k: 1, m: 0 },
     { k: 1, m: 1 },
@@ -39,4 +39,9 @@ test("drives share the load, and one that goes moves only what was on it", () =>
   }
   for (const count of load.values()) expect(count).toBeGreaterThan(1050);
   expect(moved).toBe(load.get(3));
+});
+
+test("a node of six drives keeps two fragments to spare while drives are missing", () => {
+  expect([6, 5, 4, 3].map((count) => layoutFor(count, 6))).toEqual([{ k: 4, m: 2 }, { k: 3, m: 2 }, { k: 2, m: 2 }, { k: 2, m: 1 }]);
+  expect([5, 4, 3].map((count) => layoutFor(count, 5))).toEqual([{ k: 2, m: 1 }, { k: 2, m: 1 }, { k: 2, m: 1 }]);
 });

@@ -12,7 +12,8 @@ import type { BufferPool } from "../device/buffer-pool.ts";
 import type { Containers } from "./containers.ts";
 import { FragmentHeaders } from "./fragment-headers.ts";
 import type { FragmentCodec } from "./fragment-codec.ts";
-import { chooseDrives } from "./placement.ts";
+import { chooseDrives, layoutFor } from "./placement.ts";
+import type { Layout } from "./placement.ts";
 
 export const blockBytes = 4096;
 
@@ -58,6 +59,8 @@ export class SegmentStore {
     fragmentsRepaired: 0,
     checksumErrors: 0,
   };
+  /** Drives that the node should have, missing ones too. */
+  memberCount = 0;
   onDamage: ((damage: Damage) => void) | null = null;
   /** A write to the drive failed: it is not to be trusted with new data. */
   onDriveFailed: ((drive: number, reason: CfsError) => void) | null = null;
@@ -83,6 +86,11 @@ export class SegmentStore {
     this.#drives.delete(index);
     this.#closedToWrites.delete(index);
     return containers;
+  }
+
+  /** k+m of what is written now; null without a healthy drive. */
+  get layout(): Layout | null {
+    return layoutFor(this.driveIndexes.length, this.memberCount);
   }
 
   /** The drives that take new data. */
