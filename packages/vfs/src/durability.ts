@@ -63,6 +63,8 @@ export class Durability {
   #submitted: Queue<Submitted> = new Queue();
   #durableWaiters: Queue<Waiter> = new Queue();
   #roomWaiters: Waiter[] = [];
+  /** Hears that somebody begins to wait. */
+  onWait: (() => void) | null = null;
 
   constructor(options: { readonly memoryBytesMax: number }) {
     this.#memoryBytesMax = options.memoryBytesMax;
@@ -111,11 +113,13 @@ export class Durability {
 
   /** Resolves when everything submitted so far is durable. */
   whenDurable(): Promise<void> {
+    this.onWait?.();
     return new Promise((resolve, reject) => this.#durableWaiters.push({ seq: this.#lastSeq, resolve, reject }));
   }
 
   /** Resolves when the memory of what is on its way is inside the budget again. */
   whenRoom(): Promise<void> {
+    this.onWait?.();
     return new Promise((resolve, reject) => this.#roomWaiters.push({ seq: this.#lastSeq, resolve, reject }));
   }
 
@@ -129,7 +133,11 @@ export class Durability {
       this.#spaceBytes -= item.spaceBytes;
       this.#submitted.shift();
     }
-    for (let waiter = this.#durableWaiters.first; waiter !== undefined && waiter.seq <= this.#durableSeq; waiter = this.#durableWaiters.first) {
+    for (
+      let waiter = this.#durableWaiters.first;
+      waiter !== undefined && waiter.seq <= this.#durableSeq;
+      waiter = this.#durableWaiters.first
+    ) {
       this.#durableWaiters.shift();
       waiter.resolve();
     }

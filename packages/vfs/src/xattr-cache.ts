@@ -65,15 +65,18 @@ export class XattrCache {
   settle(durableSeq: number): number {
     if (this.#bytes <= this.#bytesMax || this.#bytes < this.#sweepAt) return 0;
     let newestSeq = 0;
-    const isEnough = this.#hand.sweep(() => this.#bytes <= this.#bytesMax * 0.9, (entry) => {
-      if (entry.seq > durableSeq) return;
-      if (entry.isUsed) {
-        entry.isUsed = false;
-        return;
-      }
-      newestSeq = Math.max(newestSeq, entry.seq);
-      this.drop(entry.ino);
-    });
+    const isEnough = this.#hand.sweep(
+      () => this.#bytes <= this.#bytesMax * 0.9,
+      (entry) => {
+        if (entry.seq > durableSeq) return;
+        if (entry.isUsed) {
+          entry.isUsed = false;
+          return;
+        }
+        newestSeq = Math.max(newestSeq, entry.seq);
+        this.drop(entry.ino);
+      },
+    );
     this.#sweepAt = isEnough ? 0 : Math.ceil(this.#bytes * 1.05);
     return newestSeq;
   }

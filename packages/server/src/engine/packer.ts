@@ -90,7 +90,12 @@ export class Packer {
       if (sources.length > 0) {
         const stored = await writer.write(sources.map(({ piece }) => piece));
         const swaps = sources.flatMap((source, index) => swapsOf(source, stored.extents[index] ?? []));
-        const { place, outcome } = driver.propose({ command: { type: "publish", segment: stored.segment, swaps }, clientId: null, seq: 0, payload: [] });
+        const { place, outcome } = driver.propose({
+          command: { type: "publish", segment: stored.segment, swaps },
+          clientId: null,
+          seq: 0,
+          payload: [],
+        });
         if (outcome.errno !== 0) throw new CfsError("IO", `publishing segment ${stored.segment.id} failed with errno ${outcome.errno}`);
         await driver.durable(place.index);
         this.segmentsPacked++;
@@ -115,8 +120,17 @@ export class Packer {
         const views = [bytes.subarray(from.payloadOffsetBytes, from.payloadOffsetBytes + lengthBytes)];
         const last = sources.at(-1);
         // Ranges of one record that lie side by side are one piece, so that chunks are cut across region borders.
-        if (last && last.from.fileId === from.fileId && last.from.recordOffsetBytes === from.recordOffsetBytes && last.piece.ino === item.ino && endsAt(last, offsetBytes, from)) {
-          sources[sources.length - 1] = { from: last.from, piece: { ...last.piece, lengthBytes: last.piece.lengthBytes + lengthBytes, views: [...last.piece.views, ...views] } };
+        if (
+          last &&
+          last.from.fileId === from.fileId &&
+          last.from.recordOffsetBytes === from.recordOffsetBytes &&
+          last.piece.ino === item.ino &&
+          endsAt(last, offsetBytes, from)
+        ) {
+          sources[sources.length - 1] = {
+            from: last.from,
+            piece: { ...last.piece, lengthBytes: last.piece.lengthBytes + lengthBytes, views: [...last.piece.views, ...views] },
+          };
         } else sources.push({ from, piece: { views, lengthBytes, ino: item.ino, offsetBytes } });
       }
     }
@@ -149,7 +163,9 @@ export class Packer {
 
 function endsAt(last: PackSource, offsetBytes: number, from: ExtentSource & { kind: "journal" }): boolean {
   const { piece } = last;
-  return piece.offsetBytes + piece.lengthBytes === offsetBytes && last.from.payloadOffsetBytes + piece.lengthBytes === from.payloadOffsetBytes;
+  return (
+    piece.offsetBytes + piece.lengthBytes === offsetBytes && last.from.payloadOffsetBytes + piece.lengthBytes === from.payloadOffsetBytes
+  );
 }
 
 function swapsOf({ piece, from }: PackSource, extents: readonly { lengthBytes: number; source: ExtentSource }[]): Swap[] {

@@ -23,6 +23,8 @@ export interface RepairProblem {
 
 export interface RepairProgress {
   readonly queued: number;
+  /** Fragments that were found missing by the last walk and have no drive to go to. */
+  readonly homeless: number;
   readonly repaired: number;
   readonly repairedBytes: number;
   readonly problems: readonly RepairProblem[];
@@ -52,6 +54,7 @@ export class Repairer {
   #idle: (() => void)[] = [];
   #isClosed = false;
   #isRescanNeeded = false;
+  #homeless = 0;
   repaired = 0;
   repairedBytes = 0;
 
@@ -64,7 +67,7 @@ export class Repairer {
   }
 
   get progress(): RepairProgress {
-    return { queued: this.#urgent.size + this.#queue.size + this.#workers, repaired: this.repaired, repairedBytes: this.repairedBytes, problems: [...this.#problems.values()] };
+    return { queued: this.#urgent.size + this.#queue.size + this.#workers, homeless: this.#homeless, repaired: this.repaired, repairedBytes: this.repairedBytes, problems: [...this.#problems.values()] };
   }
 
   add(segment: SegmentId, fragment: number): void {
@@ -81,18 +84,23 @@ export class Repairer {
     this.#work();
   }
 
-  /** Queues every fragment that lies on a drive that is not there, segment by segment; resolves when all are queued. */
+  /** Queues every fragment that lies on a drive that is not there or leaves, segment by segment; resolves when all are queued. */
   async addMissing(): Promise<number> {
     const { state, store } = this.#parts;
     this.#problems.clear();
     let found = 0;
     do {
       this.#isRescanNeeded = false;
+      this.#homeless = 0;
       for (let after: SegmentId | 0 = 0; !this.#isClosed; ) {
         const page: readonly Segment[] = await listSegments(state, after, 512);
         for (const segment of page) {
           segment.places.forEach((place, fragment) => {
-            if (store.containersOf(place.drive)) return;
+            if (store.isWritable(place.drive) && place.container !== 0) return;
+            if (store.repairTarget(segment, fragment) === null) {
+              this.#homeless++;
+              return;
+            }
             found++;
             this.add(segment.id, fragment);
           });

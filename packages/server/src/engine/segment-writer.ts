@@ -56,12 +56,24 @@ export class SegmentWriter {
     const packed = await packer.pack(pieces, { id, generation: 1, ...layout });
     try {
       const places = await store.write(id, layout.k, layout.m, packed.fragmentBytes, packed.fragments);
-      const chunks = packed.chunks.map(({ storedOffsetBytes, storedBytes, rawBytes, codec }) => ({ storedOffsetBytes, storedBytes, rawBytes, codec, refs: 0 }));
+      const chunks = packed.chunks.map(({ storedOffsetBytes, storedBytes, rawBytes, codec }) => ({
+        storedOffsetBytes,
+        storedBytes,
+        rawBytes,
+        codec,
+        refs: 0,
+      }));
       const extents: PieceExtent[][] = pieces.map(() => []);
       packed.chunks.forEach((chunk, chunkIndex) => {
-        (extents[chunk.piece] as PieceExtent[]).push({ lengthBytes: chunk.rawBytes, source: { kind: "chunk", segment: id, chunkIndex, rawOffsetBytes: 0 } });
+        (extents[chunk.piece] as PieceExtent[]).push({
+          lengthBytes: chunk.rawBytes,
+          source: { kind: "chunk", segment: id, chunkIndex, rawOffsetBytes: 0 },
+        });
       });
-      return { segment: { id, ...layout, fragmentBytes: packed.fragmentBytes, segmentBytes: packed.segmentBytes, places, chunks }, extents };
+      return {
+        segment: { id, ...layout, fragmentBytes: packed.fragmentBytes, segmentBytes: packed.segmentBytes, places, chunks },
+        extents,
+      };
     } finally {
       pool.give(packed.fragments);
     }

@@ -2,7 +2,15 @@ import { expect, test } from "vitest";
 import { chooseDrives, layoutFor } from "./placement.ts";
 
 test("the layout follows the number of healthy drives", () => {
-  expect([0, 1, 2, 3, 5, 6, 20].map(layoutFor)).toEqual([null, { k: 1, m: 0 }, { k: 1, m: 1 }, { k: 2, m: 1 }, { k: 2, m: 1 }, { k: 4, m: 2 }, { k: 4, m: 2 }]);
+  expect([0, 1, 2, 3, 5, 6, 20].map(layoutFor)).toEqual([
+    null,
+    { k: 1, m: 0 },
+    { k: 1, m: 1 },
+    { k: 2, m: 1 },
+    { k: 2, m: 1 },
+    { k: 4, m: 2 },
+    { k: 4, m: 2 },
+  ]);
 });
 
 test("a segment gets different drives, or none when there are too few", () => {
@@ -20,7 +28,12 @@ test("drives share the load, and one that goes moves only what was on it", () =>
   for (let segment = 1; segment <= 2000; segment++) {
     const before = chooseDrives(drives, 6, segment) ?? [];
     for (const drive of before) load.set(drive, (load.get(drive) ?? 0) + 1);
-    const after = chooseDrives(drives.filter((drive) => drive !== 3), 6, segment) ?? [];
+    const after =
+      chooseDrives(
+        drives.filter((drive) => drive !== 3),
+        6,
+        segment,
+      ) ?? [];
     moved += after.filter((drive) => !before.includes(drive)).length;
     if (!before.includes(3)) expect(after).toEqual(before);
   }
