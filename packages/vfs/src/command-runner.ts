@@ -129,14 +129,22 @@ function ownBytesOf(command: ClientCommand): number {
 /** For error messages: what was tried, on which object. */
 function describe(command: ClientCommand): string {
   switch (command.type) {
-    case "makeNode": return `making ${command.name ?? "a nameless file"} in directory ${command.parent}`;
-    case "link": return `linking inode ${command.ino} as ${command.name} in directory ${command.parent}`;
-    case "unlink": return `removing ${command.name} from directory ${command.parent}`;
-    case "rename": return `renaming ${command.name} in directory ${command.parent} to ${command.newName} in directory ${command.newParent}`;
-    case "copyRange": return `copying ${command.lengthBytes} bytes from inode ${command.source} to inode ${command.target}`;
+    case "makeNode":
+      return `making ${command.name ?? "a nameless file"} in directory ${command.parent}`;
+    case "link":
+      return `linking inode ${command.ino} as ${command.name} in directory ${command.parent}`;
+    case "unlink":
+      return `removing ${command.name} from directory ${command.parent}`;
+    case "rename":
+      return `renaming ${command.name} in directory ${command.parent} to ${command.newName} in directory ${command.newParent}`;
+    case "copyRange":
+      return `copying ${command.lengthBytes} bytes from inode ${command.source} to inode ${command.target}`;
     case "write":
-    case "allocate": return `${command.type} of ${command.lengthBytes} bytes at ${command.offsetBytes} of inode ${command.ino}`;
-    case "setXattr": return `setting ${command.name} of inode ${command.ino}`;
-    default: return `${command.type} of inode ${command.ino}`;
+    case "allocate":
+      return `${command.type} of ${command.lengthBytes} bytes at ${command.offsetBytes} of inode ${command.ino}`;
+    case "setXattr":
+      return `setting ${command.name} of inode ${command.ino}`;
+    default:
+      return `${command.type} of inode ${command.ino}`;
   }
 }

@@ -143,7 +143,17 @@ export class FileContent {
 
   /** Inside a step, after the checks. `data` is borrowed. */
   writeBytes(inode: Inode, offsetBytes: number, data: Uint8Array, caller: Caller, killSetId: boolean, setTimes: boolean): void {
-    const common = { type: "write", ino: inode.ino, offsetBytes, lengthBytes: data.length, setTimes, killSetId, spill: false, caller, time: this.#commands.now() } as const;
+    const common = {
+      type: "write",
+      ino: inode.ino,
+      offsetBytes,
+      lengthBytes: data.length,
+      setTimes,
+      killSetId,
+      spill: false,
+      caller,
+      time: this.#commands.now(),
+    } as const;
     if (fitsInline(inode, offsetBytes, data.length)) {
       this.#commands.apply({ ...common, source: { kind: "inline", bytes: new Uint8Array(data) } }, null, data.length);
       return;
@@ -158,8 +168,16 @@ export class FileContent {
     if (inline === null) return;
     const lengthBytes = inline.length;
     const command: Write = {
-      type: "write", ino: inode.ino, offsetBytes: 0, lengthBytes, source: { kind: "payload" }, setTimes: false, killSetId: false, spill: true,
-      caller, time: this.#commands.now(),
+      type: "write",
+      ino: inode.ino,
+      offsetBytes: 0,
+      lengthBytes,
+      source: { kind: "payload" },
+      setTimes: false,
+      killSetId: false,
+      spill: true,
+      caller,
+      time: this.#commands.now(),
     };
     this.#applyPayload(command, inline);
   }

@@ -106,7 +106,12 @@ export class InodeCache {
    * What the server said, asked at `askedSeq`. A known record stays; from one that no command changed since, it takes what only the
    * server knows: inline data that was not loaded, and the allocated bytes.
    */
-  learn(ino: InodeNumber, inode: Inode | null, askedSeq: number, hint: { readonly parent: InodeNumber; readonly cookie: number } | null): void {
+  learn(
+    ino: InodeNumber,
+    inode: Inode | null,
+    askedSeq: number,
+    hint: { readonly parent: InodeNumber; readonly cookie: number } | null,
+  ): void {
     const entry = this.#entries.get(ino) ?? this.#insert(ino, inode, 0);
     if (hint !== null) {
       entry.parent = hint.parent;
@@ -180,30 +185,36 @@ export class InodeCache {
 
   #evictInline(durableSeq: number): void {
     const target = this.#budgets.inlineBytes * 0.9;
-    this.#inlineHand.sweep(() => this.#inlineBytes <= target, (entry) => {
-      if (entry.seq > durableSeq) return;
-      if (entry.isInlineUsed) {
-        entry.isInlineUsed = false;
-        return;
-      }
-      if (entry.inode !== null) entry.inode.inline = null;
-      this.#count(entry);
-    });
+    this.#inlineHand.sweep(
+      () => this.#inlineBytes <= target,
+      (entry) => {
+        if (entry.seq > durableSeq) return;
+        if (entry.isInlineUsed) {
+          entry.isInlineUsed = false;
+          return;
+        }
+        if (entry.inode !== null) entry.inode.inline = null;
+        this.#count(entry);
+      },
+    );
   }
 
   #evictInodes(durableSeq: number): number {
     let newestSeq = 0;
     const target = Math.floor(this.#budgets.inodes * 0.98);
     const isOverflowing = this.#entries.size > this.#budgets.inodes * overflowShare + 64;
-    const isEnough = this.#hand.sweep(() => this.#entries.size <= target, (entry) => {
-      if (entry.seq > durableSeq) return;
-      if (entry.isUsed && !isOverflowing) {
-        entry.isUsed = false;
-        return;
-      }
-      newestSeq = Math.max(newestSeq, entry.seq);
-      this.#evict(entry);
-    });
+    const isEnough = this.#hand.sweep(
+      () => this.#entries.size <= target,
+      (entry) => {
+        if (entry.seq > durableSeq) return;
+        if (entry.isUsed && !isOverflowing) {
+          entry.isUsed = false;
+          return;
+        }
+        newestSeq = Math.max(newestSeq, entry.seq);
+        this.#evict(entry);
+      },
+    );
     this.#sweepAt = isEnough ? 0 : Math.ceil(this.#entries.size * 1.05);
     return newestSeq;
   }

@@ -90,7 +90,14 @@ export class OpenFiles {
       const inode = this.#tree.inodeOf(ino);
       if (inode.kind !== "directory") throw quickError("NOT_DIRECTORY", `inode ${ino} is a ${inode.kind}`);
       this.#tree.mustHaveAccess(inode, caller, mayRead);
-      const opened = this.directories.open((handle) => ({ handle, ino, caller, errorsSeen: this.errors.sample(ino), held: null, ahead: null }));
+      const opened = this.directories.open((handle) => ({
+        handle,
+        ino,
+        caller,
+        errorsSeen: this.errors.sample(ino),
+        held: null,
+        ahead: null,
+      }));
       this.#references.addOpen(ino);
       return { handle: opened.handle, keepCache: !this.#content.isAtimeDue(inode), direct: false };
     });
@@ -146,7 +153,8 @@ export class OpenFiles {
     const opened = this.files.open((handle) => ({ handle, ino, flags, caller, errorsSeen: this.errors.sample(ino) }));
     this.#references.addOpen(ino);
     // A read that is due to change the access time must reach us, and not end in the kernel's pages.
-    const mustSeeReads = (flags & openAccessMask) !== openWriteOnly && (flags & openNoAtime) === 0 && inode.sizeBytes > 0 && this.#content.isAtimeDue(inode);
+    const mustSeeReads =
+      (flags & openAccessMask) !== openWriteOnly && (flags & openNoAtime) === 0 && inode.sizeBytes > 0 && this.#content.isAtimeDue(inode);
     return { handle: opened.handle, keepCache: !mustSeeReads, direct: false };
   }
 

@@ -8,9 +8,33 @@ import type { CacheBudgets } from "./partial-state.ts";
 
 function inode(ino: number, kind: FileKind = "file", fields: Partial<Inode> = {}): Inode {
   return {
-    ino: ino as InodeNumber, generation: 1, kind, mode: 0o644, uid: 0, gid: 0, nlink: 1, rdev: 0, sizeBytes: 0, allocatedBytes: 0, isAllocatedStale: false,
-    atimeSec: 0, atimeNsec: 0, mtimeSec: 0, mtimeNsec: 0, ctimeSec: 0, ctimeNsec: 0, birthSec: 0, birthNsec: 0, parent: 0, entryCount: 0,
-    target: null, inlineBytes: 0, inline: null, hasExtents: false, xattrNames: [], ...fields,
+    ino: ino as InodeNumber,
+    generation: 1,
+    kind,
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+    nlink: 1,
+    rdev: 0,
+    sizeBytes: 0,
+    allocatedBytes: 0,
+    isAllocatedStale: false,
+    atimeSec: 0,
+    atimeNsec: 0,
+    mtimeSec: 0,
+    mtimeNsec: 0,
+    ctimeSec: 0,
+    ctimeNsec: 0,
+    birthSec: 0,
+    birthNsec: 0,
+    parent: 0,
+    entryCount: 0,
+    target: null,
+    inlineBytes: 0,
+    inline: null,
+    hasExtents: false,
+    xattrNames: [],
+    ...fields,
   };
 }
 

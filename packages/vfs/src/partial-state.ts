@@ -32,7 +32,13 @@ export interface CacheBudgets {
   readonly xattrBytes: number;
 }
 
-export const cacheBudgetDefaults: CacheBudgets = { inodes: 100_000, names: 200_000, namesPerDirectory: 50_000, inlineBytes: 32 << 20, xattrBytes: 8 << 20 };
+export const cacheBudgetDefaults: CacheBudgets = {
+  inodes: 100_000,
+  names: 200_000,
+  namesPerDirectory: 50_000,
+  inlineBytes: 32 << 20,
+  xattrBytes: 8 << 20,
+};
 
 export class PartialState implements State {
   readonly content = null;
@@ -131,7 +137,8 @@ export class PartialState implements State {
     let directory = this.#names.get(ino);
     if (directory?.isComplete === true) return directory;
     const inode = this.#inodes.peek(ino)?.inode;
-    if (inode === undefined || inode === null || inode.kind !== "directory" || inode.entryCount !== (directory?.presentCount ?? 0)) return directory;
+    if (inode === undefined || inode === null || inode.kind !== "directory" || inode.entryCount !== (directory?.presentCount ?? 0))
+      return directory;
     directory ??= this.#names.getOrAdd(ino);
     this.#names.markComplete(directory);
     return directory;
@@ -150,7 +157,12 @@ export class PartialState implements State {
     this.#inodes.learn(ino, inode, askedSeq, null);
   }
 
-  learnDirent(parent: InodeNumber, name: Name, found: { readonly dirent: NamedDirent; readonly inode: Inode } | null, askedSeq: number): void {
+  learnDirent(
+    parent: InodeNumber,
+    name: Name,
+    found: { readonly dirent: NamedDirent; readonly inode: Inode } | null,
+    askedSeq: number,
+  ): void {
     if (found === null) this.#names.learn(parent, name, null, 0);
     else this.learnEntry(parent, { ...found.dirent, inode: found.inode }, askedSeq);
   }

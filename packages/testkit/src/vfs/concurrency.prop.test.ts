@@ -12,12 +12,34 @@ import { Mounted, newDirectory, newFile, root, turn } from "./fixture.ts";
 const name = fc.constantFrom("a", "b", "c", "d");
 const directory = fc.nat({ max: 3 });
 const operation = fc.record({
-  type: fc.constantFrom("make", "unlink", "rename", "link", "write", "truncate", "read", "list", "lookup", "xattr", "crash", "durable", "pause"),
-  at: directory, name, to: directory, newName: name, value: fc.nat({ max: 9000 }), isNow: fc.boolean(),
+  type: fc.constantFrom(
+    "make",
+    "unlink",
+    "rename",
+    "link",
+    "write",
+    "truncate",
+    "read",
+    "list",
+    "lookup",
+    "xattr",
+    "crash",
+    "durable",
+    "pause",
+  ),
+  at: directory,
+  name,
+  to: directory,
+  newName: name,
+  value: fc.nat({ max: 9000 }),
+  isNow: fc.boolean(),
 });
 type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
 
-const tiny: CachedVfsSettings = { cache: { inodes: 5, names: 5, namesPerDirectory: 3, inlineBytes: 5000, xattrBytes: 200 }, writeBytesMax: 1 << 30 };
+const tiny: CachedVfsSettings = {
+  cache: { inodes: 5, names: 5, namesPerDirectory: 3, inlineBytes: 5000, xattrBytes: 200 },
+  writeBytesMax: 1 << 30,
+};
 
 /** Errors of the file system are answers like others here. */
 async function tolerant(work: () => unknown): Promise<void> {
@@ -48,15 +70,31 @@ async function run(at: Mounted, parents: readonly InodeNumber[], op: Operation):
   const target = parents[op.to] as InodeNumber;
   const { vfs } = at;
   switch (op.type) {
-    case "make": return void (await vfs.makeNode(parent, op.name as Name, op.value % 3 === 0 ? newDirectory : newFile, root));
-    case "unlink": return op.value % 3 === 0 ? vfs.removeDirectory(parent, op.name as Name, root) : vfs.unlink(parent, op.name as Name, root);
-    case "rename": return vfs.rename(parent, op.name as Name, target, op.newName as Name, op.value % 3, root);
-    case "link": return void (await vfs.link((await at.lookup(op.name, parent)).attributes.ino, target, op.newName as Name, root));
-    case "write": return write(at, parent, op, false);
-    case "truncate": return write(at, parent, op, true);
-    case "xattr": return vfs.setXattr((await at.lookup(op.name, parent)).attributes.ino, `user.${op.newName}`, Buffer.alloc(op.value % 100), 0, false, root);
-    case "list": return void (await at.list(parent, op.isNow, 3));
-    default: return void (await at.lookup(op.name, parent));
+    case "make":
+      return void (await vfs.makeNode(parent, op.name as Name, op.value % 3 === 0 ? newDirectory : newFile, root));
+    case "unlink":
+      return op.value % 3 === 0 ? vfs.removeDirectory(parent, op.name as Name, root) : vfs.unlink(parent, op.name as Name, root);
+    case "rename":
+      return vfs.rename(parent, op.name as Name, target, op.newName as Name, op.value % 3, root);
+    case "link":
+      return void (await vfs.link((await at.lookup(op.name, parent)).attributes.ino, target, op.newName as Name, root));
+    case "write":
+      return write(at, parent, op, false);
+    case "truncate":
+      return write(at, parent, op, true);
+    case "xattr":
+      return vfs.setXattr(
+        (await at.lookup(op.name, parent)).attributes.ino,
+        `user.${op.newName}`,
+        Buffer.alloc(op.value % 100),
+        0,
+        false,
+        root,
+      );
+    case "list":
+      return void (await at.list(parent, op.isNow, 3));
+    default:
+      return void (await at.lookup(op.name, parent));
   }
 }
 
@@ -106,8 +144,17 @@ async function property(ops: readonly Operation[], settings: CachedVfsSettings, 
 test.each([
   ["a cache with room", {}, 10_000],
   ["a cache that holds nearly nothing", tiny, 2],
-] as const)("operations at once, %s", async (_title, settings, pageEntriesMax) => {
-  const ops = fc.array(operation, { maxLength: 60, size: "max" });
-  const numRuns = Number(process.env["CFS_PROPERTY_RUNS"] ?? 60);
-  await expect(fc.assert(fc.asyncProperty(ops, (list) => property(list, settings, pageEntriesMax)), { numRuns })).resolves.toBeUndefined();
-}, 120_000);
+] as const)(
+  "operations at once, %s",
+  async (_title, settings, pageEntriesMax) => {
+    const ops = fc.array(operation, { maxLength: 60, size: "max" });
+    const numRuns = Number(process.env["CFS_PROPERTY_RUNS"] ?? 60);
+    await expect(
+      fc.assert(
+        fc.asyncProperty(ops, (list) => property(list, settings, pageEntriesMax)),
+        { numRuns },
+      ),
+    ).resolves.toBeUndefined();
+  },
+  120_000,
+);
