@@ -39,7 +39,9 @@ async function serve(config: WorkerConfig): Promise<void> {
 
 /** What nobody expected ends the process: the kernel then fails what waits, and the log says why. */
 function crash(reason: unknown): void {
-  log(`${JSON.stringify({ level: "error", message: "the worker failed", reason: reason instanceof Error ? (reason.stack ?? reason.message) : String(reason) })}\n`);
+  log(
+    `${JSON.stringify({ level: "error", message: "the worker failed", reason: reason instanceof Error ? (reason.stack ?? reason.message) : String(reason) })}\n`,
+  );
   process.exit(1);
 }
 

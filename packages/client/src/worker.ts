@@ -62,8 +62,16 @@ export async function startWorker(config: WorkerConfig, writeLog: (line: string)
   const presented =
     config.uid === null && config.gid === null
       ? null
-      : { uid: config.uid ?? process.getuid?.() ?? 0, gid: config.gid ?? process.getgid?.() ?? 0, storedUid: config.uid ?? 0, storedGid: config.gid ?? 0 };
-  const session = new FuseSession({ vfs, device, logger }, { readOnly: config.readOnly, writebackCache: config.cacheMode === "writeback", presented });
+      : {
+          uid: config.uid ?? process.getuid?.() ?? 0,
+          gid: config.gid ?? process.getgid?.() ?? 0,
+          storedUid: config.uid ?? 0,
+          storedGid: config.gid ?? 0,
+        };
+  const session = new FuseSession(
+    { vfs, device, logger },
+    { readOnly: config.readOnly, writebackCache: config.cacheMode === "writeback", presented },
+  );
   session.start();
   await session.ready;
   await setReadAhead(config.mountpoint, readAheadBytes, logger);
@@ -103,4 +111,3 @@ export function failureMessage(reason: unknown): WorkerMessage {
   const error = CfsError.from(reason);
   return { type: "failed", code: error.code, message: error.message.replace(/^[A-Z_]+: /, "") };
 }
-

@@ -1,4 +1,10 @@
-/** Conformance suites, models and servers in memory for tests of every package. Never a runtime dependency. */
+/** Test equipment: servers in memory, testbeds of real processes, models, conformance suites. Never a runtime dependency. */
+export { Cluster, ClusterMount, startCluster, whyNoMounts, withCluster } from "./cluster/cluster.ts";
+export type { ClusterMountOptions, ClusterOptions } from "./cluster/cluster.ts";
+export { driveKinds, TestDrive, whyNoDrives } from "./cluster/drive-bed.ts";
+export type { DriveKind } from "./cluster/drive-bed.ts";
+export { run, scriptArguments } from "./cluster/program.ts";
+export type { CommandResult } from "./cluster/program.ts";
 export { ioSuite } from "./conformance/io-suite.ts";
 export type { IoFixture } from "./conformance/io-suite.ts";
 export { kvSuite } from "./conformance/kv-suite.ts";

@@ -110,6 +110,7 @@ export class CachedVfs implements Vfs {
     this.#listing = new DirectoryListing({ state, fetcher, attempts, references, content, lease });
     fetcher.namePrefetch = new DirectoryPrefetch({ fetcher, state, clock, logger }, namePrefetchOptions(options));
     fetcher.inlinePrefetch = new DirectoryPrefetch({ fetcher, state, clock, logger }, inlinePrefetchOptions(options));
+    durability.onWait = () => remote.hurry();
     remote.listener = {
       onProgress: (progress) => durability.progress(progress),
       onRejected: (rejection) => this.#onRejected(rejection),

@@ -64,6 +64,8 @@ export class Durability {
   #submitted: Queue<Submitted> = new Queue();
   #durableWaiters: Queue<Waiter> = new Queue();
   #roomWaiters: Waiter[] = [];
+  /** Hears that somebody begins to wait. */
+  onWait: (() => void) | null = null;
 
   constructor(options: { readonly memoryBytesMax: number }) {
     this.#memoryBytesMax = options.memoryBytesMax;
@@ -112,11 +114,13 @@ export class Durability {
 
   /** Resolves when everything submitted so far is durable. */
   whenDurable(): Promise<void> {
+    this.onWait?.();
     return new Promise((resolve, reject) => this.#durableWaiters.push({ seq: this.#lastSeq, resolve, reject }));
   }
 
   /** Resolves when the memory of what is on its way is inside the budget again. */
   whenRoom(): Promise<void> {
+    this.onWait?.();
     return new Promise((resolve, reject) => this.#roomWaiters.push({ seq: this.#lastSeq, resolve, reject }));
   }
 

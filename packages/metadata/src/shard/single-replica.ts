@@ -33,8 +33,8 @@ export interface SingleReplicaOptions {
 }
 
 export const singleReplicaDefaults: SingleReplicaOptions = {
-  storeIntervalMs: 200,
-  storeRecordsMax: 4096,
+  storeIntervalMs: 1_000,
+  storeRecordsMax: 8192,
   checkpointEntries: 20_000,
   checkpointIntervalMs: 10_000,
 };
@@ -75,7 +75,10 @@ export class SingleReplica implements ShardDriver {
     const replica = new SingleReplica(parts, options);
     const from = replica.#appliedIndex;
     if (parts.log.lastIndex < from) {
-      throw new CfsError("CORRUPT", `the journal ends at entry ${parts.log.lastIndex} but the state is at ${from}: journal files are missing`);
+      throw new CfsError(
+        "CORRUPT",
+        `the journal ends at entry ${parts.log.lastIndex} but the state is at ${from}: journal files are missing`,
+      );
     }
     await parts.log.replay(from + 1, (record) => {
       assert(record.index === replica.#appliedIndex + 1, "the log is replayed without a gap");

@@ -20,7 +20,7 @@ const groupWriteBytesMin = 64 << 10;
 /** A group of at least this size skips the journal. */
 const groupBytesMin = 512 << 10;
 /** Groups being packed and written at once. */
-const groupsInFlightMax = 6;
+const groupsInFlightMax = 12;
 
 interface PayloadWrite {
   readonly seq: number;
@@ -180,7 +180,10 @@ export class CommandQueue {
       for (const { payload } of group.writes) this.#giveBack(payload);
       return;
     }
-    const writes = group.writes.map(({ command }, index): Write => ({ ...command, source: { kind: "extents", extents: stored.extents[index] ?? [] } }));
+    const writes = group.writes.map(({ command }, index): Write => ({
+      ...command,
+      source: { kind: "extents", extents: stored.extents[index] ?? [] },
+    }));
     const lastSeq = (group.writes.at(-1) as PayloadWrite).seq;
     const { place } = this.#parts.driver.propose({
       command: { type: "writeSegment", segment: stored.segment, writes },
@@ -204,7 +207,8 @@ export class CommandQueue {
       const { ino, offsetBytes, lengthBytes } = command as Write;
       if (outcome.errno === 0) this.#parts.packQueue.add({ ino, offsetBytes, lengthBytes, ...place });
     }
-    if (outcome.errno !== 0) this.#events.onRejected(seq, command, CfsError.fromErrno(outcome.errno, `${command.type} failed on the server`));
+    if (outcome.errno !== 0)
+      this.#events.onRejected(seq, command, CfsError.fromErrno(outcome.errno, `${command.type} failed on the server`));
   }
 
   #reject(seq: number, command: ClientCommand, payload: Uint8Array | null, error: CfsError): void {

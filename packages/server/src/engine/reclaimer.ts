@@ -62,7 +62,9 @@ export class Reclaimer {
     if (this.#isClosed) return;
     this.#cancel = this.#parts.clock.after(this.#options.intervalMs, () => {
       this.#running = this.round()
-        .catch((reason: unknown) => this.#parts.logger.warn("reclaiming failed and will be tried again", { reason: CfsError.from(reason).message }))
+        .catch((reason: unknown) =>
+          this.#parts.logger.warn("reclaiming failed and will be tried again", { reason: CfsError.from(reason).message }),
+        )
         .finally(() => {
           this.#running = null;
           this.#schedule();

@@ -14,6 +14,7 @@ import type { BufferPool } from "@cfs/storage";
 import type { Capacity } from "./capacity.ts";
 import { CommandQueue } from "./command-queue.ts";
 import type { CommandQueueParts } from "./command-queue.ts";
+import type { OperationFigures } from "./operation-figures.ts";
 import type { RequestHandler } from "./request-handler.ts";
 
 /** A client that lost its connection keeps its session for this long. */
@@ -21,7 +22,18 @@ export const leaseMs = 3_000;
 /** The connection is paused while more payload than this waits. */
 const queuedBytesMax = 24 << 20;
 /** What a client may send: everything else is the server's own. */
-const clientCommands: ReadonlySet<string> = new Set(["makeNode", "link", "unlink", "rename", "setAttributes", "setXattr", "write", "allocate", "copyRange", "reap"]);
+const clientCommands: ReadonlySet<string> = new Set([
+  "makeNode",
+  "link",
+  "unlink",
+  "rename",
+  "setAttributes",
+  "setXattr",
+  "write",
+  "allocate",
+  "copyRange",
+  "reap",
+]);
 
 export interface SessionServiceParts {
   readonly driver: ShardDriver;
@@ -32,6 +44,7 @@ export interface SessionServiceParts {
   readonly pool: BufferPool;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly figures: OperationFigures;
   /** Reaps what a session left behind. */
   readonly onSessionClosed: (clientId: ClientId) => void;
 }
@@ -87,11 +100,17 @@ export class SessionService {
     const { driver, state, clock } = this.#parts;
     if (this.#isClosed) throw new CfsError("UNREACHABLE", "the server is stopping");
     if (hello.version !== sessionVersion) {
-      throw new CfsError("NOT_SUPPORTED", `the client speaks session version ${hello.version}, this server ${sessionVersion}; use the same release of cfs on both sides`);
+      throw new CfsError(
+        "NOT_SUPPORTED",
+        `the client speaks session version ${hello.version}, this server ${sessionVersion}; use the same release of cfs on both sides`,
+      );
     }
     const active = this.#active;
     if (active && active.clientId !== hello.clientId) {
-      throw new CfsError("BUSY", `${active.host}:${active.mountpoint} has this file system mounted, and this release serves one mount at a time; unmount it there first`);
+      throw new CfsError(
+        "BUSY",
+        `${active.host}:${active.mountpoint} has this file system mounted, and this release serves one mount at a time; unmount it there first`,
+      );
     }
     active?.cancelExpiry?.();
     active?.link?.drop(new CfsError("BUSY", "the client came back on another connection"));
@@ -102,7 +121,14 @@ export class SessionService {
       }
       driver.propose({ command: { type: "openSession", clientId: hello.clientId }, clientId: null, seq: 0, payload: [] });
     }
-    this.#active = { clientId: hello.clientId, host: hello.host, mountpoint: hello.mountpoint, link, sinceMs: active?.sinceMs ?? clock.monotonicMs(), cancelExpiry: null };
+    this.#active = {
+      clientId: hello.clientId,
+      host: hello.host,
+      mountpoint: hello.mountpoint,
+      link,
+      sinceMs: active?.sinceMs ?? clock.monotonicMs(),
+      cancelExpiry: null,
+    };
     return known?.seq ?? 0;
   }
 
@@ -124,7 +150,14 @@ export class SessionService {
   /** Sessions in the log that nobody holds since the server started: their clients get the lease time to come back. */
   expectReturn(clientIds: readonly ClientId[]): void {
     for (const clientId of clientIds) {
-      const waiting: ActiveSession = { clientId, host: "a client from before the restart", mountpoint: "", link: null, sinceMs: this.#parts.clock.monotonicMs(), cancelExpiry: null };
+      const waiting: ActiveSession = {
+        clientId,
+        host: "a client from before the restart",
+        mountpoint: "",
+        link: null,
+        sinceMs: this.#parts.clock.monotonicMs(),
+        cancelExpiry: null,
+      };
       this.#active ??= waiting;
       waiting.cancelExpiry = this.#parts.clock.after(leaseMs * 3, () => {
         if (this.#active === waiting) this.#active = null;
@@ -154,6 +187,9 @@ class SessionLink {
   #lastSeq = 0;
   #isPaused = false;
   #isEnded = false;
+  /** The command whose way to durability is timed; 0 for none. */
+  #timedSeq = 0;
+  #timedMs = 0;
 
   constructor(parts: SessionServiceParts, connection: Connection, owner: LinkOwner) {
     this.#parts = parts;
@@ -200,7 +236,11 @@ class SessionLink {
         return this.#command(queue, message.seq, message.command as ClientCommand, payload);
       case "request":
         if (payload) throw new CfsError("INVALID", "a request has no payload");
-        return queue.request(() => this.#parts.handler.answer(message.request, this.#clientId as ClientId, (reply, parts, release) => this.#reply(message.id, reply, parts, release)));
+        return queue.request(() =>
+          this.#parts.handler.answer(message.request, this.#clientId as ClientId, (reply, parts, release) =>
+            this.#reply(message.id, reply, parts, release),
+          ),
+        );
       default:
         return queue.request(() => this.#end(true));
     }
@@ -213,7 +253,7 @@ class SessionLink {
     this.#lastSeq = this.#owner.admit(message);
     this.#clientId = message.clientId;
     this.#queue = new CommandQueue(this.#parts.queue, message.clientId, {
-      onDurable: (seq) => this.#send({ type: "progress", durableSeq: seq, availableBytes: capacity.availableBytes }),
+      onDurable: (seq) => this.#durable(seq),
       onRejected: (seq, command, error) => {
         this.#parts.logger.warn("a command was rejected", { seq, command: command.type, reason: error.message });
         this.#send({ type: "rejected", seq, errno: error.errno, ino: "ino" in command ? command.ino : 0, message: error.message });
@@ -243,11 +283,34 @@ class SessionLink {
       return;
     }
     const wantsPayload = command.type === "write" && command.source.kind === "payload";
-    if (wantsPayload !== (payload !== null) || (command.type === "write" && (command.source.kind === "extents" || (payload && payload.length !== command.lengthBytes)))) {
+    if (
+      wantsPayload !== (payload !== null) ||
+      (command.type === "write" && (command.source.kind === "extents" || (payload && payload.length !== command.lengthBytes)))
+    ) {
       throw new CfsError("INVALID", `command ${seq}: the payload does not fit the command`);
     }
     this.#lastSeq = seq;
+    this.#count(seq, command.type, payload?.length ?? 0);
     queue.command(seq, command, payload);
+  }
+
+  /** The time to durability is taken of one command at a time: a sample, for almost nothing. */
+  #count(seq: number, kind: string, payloadBytes: number): void {
+    const { figures, clock } = this.#parts;
+    figures.countOperation(kind);
+    figures.bytesWritten += payloadBytes;
+    if (this.#timedSeq !== 0) return;
+    this.#timedSeq = seq;
+    this.#timedMs = clock.monotonicMs();
+  }
+
+  #durable(seq: number): void {
+    const { figures, clock, capacity } = this.#parts;
+    if (this.#timedSeq !== 0 && seq >= this.#timedSeq) {
+      figures.commit.observeMs(clock.monotonicMs() - this.#timedMs);
+      this.#timedSeq = 0;
+    }
+    this.#send({ type: "progress", durableSeq: seq, availableBytes: capacity.availableBytes });
   }
 
   #reply(id: number, reply: { errno: number; body: Uint8Array }, parts: readonly Uint8Array[], release: (() => void) | null): void {

@@ -83,7 +83,11 @@ export class VfsTwin {
     let node: ModelNode | null = null;
     const target = kind === "symlink" ? Buffer.from(`to-${name}`) : null;
     const newNode = { kind, mode: 0o644, umask: 0o022, rdev: 0, target };
-    const entry = await this.both(`make ${kind} ${name}`, () => (node = this.model.make(parent, name, kind, 0o644, `to-${name}`)), () => this.vfs.makeNode(this.ino(parent), name as Name, newNode, root));
+    const entry = await this.both(
+      `make ${kind} ${name}`,
+      () => (node = this.model.make(parent, name, kind, 0o644, `to-${name}`)),
+      () => this.vfs.makeNode(this.ino(parent), name as Name, newNode, root),
+    );
     if (entry === null || node === null) return;
     this.counted(entry);
     this.inoOf.set(node, entry.attributes.ino);
@@ -93,8 +97,14 @@ export class VfsTwin {
   async create(parent: ModelNode, name: string | null): Promise<void> {
     let node: ModelNode | null = null;
     const newNode = { kind: "file", mode: 0o600, umask: 0, rdev: 0, target: null } as const;
-    const created = await this.both(`create ${name}`, () => (node = this.model.make(parent, name, "file", 0o600)), () =>
-      name === null ? this.vfs.createUnnamed(this.ino(parent), newNode, 2, root) : this.vfs.create(this.ino(parent), name as Name, newNode, 0o202, root));
+    const created = await this.both(
+      `create ${name}`,
+      () => (node = this.model.make(parent, name, "file", 0o600)),
+      () =>
+        name === null
+          ? this.vfs.createUnnamed(this.ino(parent), newNode, 2, root)
+          : this.vfs.create(this.ino(parent), name as Name, newNode, 0o202, root),
+    );
     if (created === null || node === null) return;
     this.counted(created.entry);
     this.inoOf.set(node, created.entry.attributes.ino);
@@ -103,7 +113,11 @@ export class VfsTwin {
 
   async lookup(parent: ModelNode, name: string): Promise<void> {
     let node: ModelNode | null = null;
-    const entry = await this.both(`lookup ${name}`, () => (node = this.model.lookup(parent, name)), () => this.vfs.lookup(this.ino(parent), name as Name, root));
+    const entry = await this.both(
+      `lookup ${name}`,
+      () => (node = this.model.lookup(parent, name)),
+      () => this.vfs.lookup(this.ino(parent), name as Name, root),
+    );
     if (entry === null || node === null) return;
     this.counted(entry);
     this.compareAttributes(node, entry);
@@ -111,7 +125,11 @@ export class VfsTwin {
 
   async openFile(node: ModelNode, truncate: boolean): Promise<void> {
     if (node.kind !== "file") return;
-    const file = await this.both("open", () => truncate && this.model.truncate(node, 0), () => this.vfs.open(this.ino(node), truncate ? 0o1002 : 2, root));
+    const file = await this.both(
+      "open",
+      () => truncate && this.model.truncate(node, 0),
+      () => this.vfs.open(this.ino(node), truncate ? 0o1002 : 2, root),
+    );
     if (file !== null) this.open.push({ node, handle: file.handle });
   }
 
@@ -145,7 +163,7 @@ export class VfsTwin {
     const { handle } = await this.vfs.openDirectory(this.ino(node), 0, root);
     const found = new Map<string, DirectoryEntry>();
     let cookie = 0;
-    for (let isMore = true; isMore; ) {
+    for (let isMore = true; isMore;) {
       let taken = 0;
       const before = cookie;
       await this.vfs.readDirectory(handle, cookie, withAttributes, (entry) => {
@@ -175,7 +193,11 @@ export class VfsTwin {
   async compareAll(): Promise<void> {
     await this.#compareTree(this.model.root, rootInode);
     for (const { node, handle } of this.open) {
-      assert.equal(bytesOf(await this.vfs.read(handle, 0, node.data.length + 100)).equals(node.data), true, `content of open node ${node.id}`);
+      assert.equal(
+        bytesOf(await this.vfs.read(handle, 0, node.data.length + 100)).equals(node.data),
+        true,
+        `content of open node ${node.id}`,
+      );
     }
   }
 

@@ -38,6 +38,9 @@ class SinkRemote implements Remote {
     if (seq % 256 === 0) queueMicrotask(() => this.acknowledge());
   }
 
+  /** Everything goes out at once here. */
+  hurry(): void {}
+
   acknowledge(): void {
     for (const release of this.#unacknowledged) release();
     this.#unacknowledged = [];
