@@ -3,7 +3,19 @@
  * Needs root and /dev/fuse for the data; skips aloud where they are missing.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { accessSync, mkdirSync, openSync, closeSync, readdirSync, readFileSync, readSync, rmSync, writeFileSync, writeSync, fsyncSync } from "node:fs";
+import {
+  accessSync,
+  mkdirSync,
+  openSync,
+  closeSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+  fsyncSync,
+} from "node:fs";
 import type { StatusReply } from "@cfs/rpc";
 import type { NodeDetails } from "@cfs/server";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -88,14 +100,19 @@ function describeWithMount(): void {
     expect(found).toMatchObject({ code: 0, err: "" });
     expect(found.out).toMatch(/on drive [0-9a-f]{8} \(.*d2\): .*; repaired; holds parts of \/docs\/2026\/big file\.bin/);
     expect(cfs(["admin", "scrub"], server.address).out).toContain("all are right");
-    expect(cfsJson<{ drives: { checksumErrors: number }[] }>(["admin", "drive", "list"], server.address).drives[1]?.checksumErrors).toBeGreaterThan(0);
+    expect(
+      cfsJson<{ drives: { checksumErrors: number }[] }>(["admin", "drive", "list"], server.address).drives[1]?.checksumErrors,
+    ).toBeGreaterThan(0);
     expectWhole();
   });
 
   test.skipIf(!canMount())("a drive that vanishes is told, reads and writes go on, and a new one takes its place", async () => {
     rmSync(drives[2] as string, { recursive: true });
     await expect.poll(() => online().drives[2]?.state, { timeout: 20_000 }).toBe("DRIVE_FAILED");
-    expect(cfs(["admin", "status"], server.address)).toMatchObject({ code: 3, out: expect.stringContaining("replace it: cfs admin drive replace") as string });
+    expect(cfs(["admin", "status"], server.address)).toMatchObject({
+      code: 3,
+      out: expect.stringContaining("replace it: cfs admin drive replace") as string,
+    });
     writeSynced(`${mountpoint}/docs/meanwhile`, content.subarray(0, 3 << 20));
     expectWhole();
     const [fresh] = place.directories("d7") as [string];
@@ -109,14 +126,19 @@ function describeWithMount(): void {
     expect(await server.stop("SIGKILL")).toBeNull();
     const port = server.address;
     server = await place.serve(drives, ["--listen", port]);
-    expect(online().drives.map(({ path, state }) => [path.slice(-2), state])).toEqual(["d1", "d2", "d4", "d5", "d6", "d7"].map((name) => [name, "DRIVE_ONLINE"]));
+    expect(online().drives.map(({ path, state }) => [path.slice(-2), state])).toEqual(
+      ["d1", "d2", "d4", "d5", "d6", "d7"].map((name) => [name, "DRIVE_ONLINE"]),
+    );
     await expect.poll(mountState, { timeout: 20_000 }).toBe("connected");
     expectWhole();
   });
 
   test.skipIf(!canMount())("a drive is emptied only when the others can hold its part", () => {
     const refused = cfs(["admin", "drive", "remove", drives[3] as string], server.address);
-    expect(refused).toMatchObject({ code: 1, err: expect.stringContaining("data is stored 4+2, which needs 6 drives, and 5 would be left") as string });
+    expect(refused).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("data is stored 4+2, which needs 6 drives, and 5 would be left") as string,
+    });
     const [more] = place.directories("d8") as [string];
     expect(cfs(["admin", "drive", "add", more], server.address).code).toBe(0);
     const removed = cfs(["admin", "drive", "remove", drives[3] as string], server.address);
@@ -131,7 +153,13 @@ function describeWithMount(): void {
   test.skipIf(!canMount())("with two drives gone the server starts degraded and everything can be read", async () => {
     await server.stop("SIGTERM");
     for (const name of ["d1", "d5"]) rmSync(place.path(name), { recursive: true });
-    const refused = cfs(["server", "start", ...["d1", "d2", "d5", "d6"].flatMap((name) => ["--data", place.path(name)]), "--listen", server.address]);
+    const refused = cfs([
+      "server",
+      "start",
+      ...["d1", "d2", "d5", "d6"].flatMap((name) => ["--data", place.path(name)]),
+      "--listen",
+      server.address,
+    ]);
     expect(refused.err).toMatch(/^cfs: NOT_FOUND: .*d1 does not exist.*\n {2}.*--degraded/);
     server = await place.serve([place.path("d2"), place.path("d6")], ["--listen", server.address, "--degraded"]);
     expect(online().drives.map(({ path, state }) => [path.slice(-2), state])).toEqual([
@@ -146,7 +174,10 @@ function describeWithMount(): void {
     expectWhole();
     const fresh = place.directories("d9", "d10");
     // One new drive takes one of the two fragments that each segment lacks; the other waits for the second.
-    expect(cfs(["admin", "drive", "replace", place.path("d1"), fresh[0] ?? ""], server.address)).toMatchObject({ code: 3, err: expect.stringContaining("no drive to go to") as string });
+    expect(cfs(["admin", "drive", "replace", place.path("d1"), fresh[0] ?? ""], server.address)).toMatchObject({
+      code: 3,
+      err: expect.stringContaining("no drive to go to") as string,
+    });
     expect(cfs(["admin", "drive", "replace", place.path("d5"), fresh[1] ?? ""], server.address)).toMatchObject({ code: 0, err: "" });
     await expect.poll(() => details().repair.moves, { timeout: 20_000 }).toEqual([]);
     expect(cfs(["admin", "status"], server.address).code).toBe(0);
@@ -168,7 +199,7 @@ function describeWithMount(): void {
 function writeSynced(path: string, bytes: Buffer): void {
   const file = openSync(path, "w");
   try {
-    for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
+    for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);
     fsyncSync(file);
   } finally {
     closeSync(file);

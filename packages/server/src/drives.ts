@@ -82,17 +82,32 @@ async function look({ io }: DriveParts, path: string): Promise<Look> {
 
 function directoryError(path: string, reason: unknown): CfsError {
   const code = (reason as NodeJS.ErrnoException).code;
-  if (code === "ENOENT") return new CfsError("NOT_FOUND", `${path} does not exist; make it (mkdir -p ${path}), or mount the drive that belongs there`, { cause: reason });
+  if (code === "ENOENT")
+    return new CfsError("NOT_FOUND", `${path} does not exist; make it (mkdir -p ${path}), or mount the drive that belongs there`, {
+      cause: reason,
+    });
   if (code === "ENOTDIR") return new CfsError("NOT_DIRECTORY", `${path} is not a directory; --data takes directories`, { cause: reason });
   return new CfsError(code === "EACCES" ? "ACCESS_DENIED" : "IO", `${path} cannot be read (${code ?? "unknown"})`, { cause: reason });
 }
 
-async function openKnown(parts: OpenDrivesParts, looks: readonly Look[], { isDegraded }: OpenDrivesOptions): Promise<{ list: Drive[]; unusable: UnusableDrive[] }> {
+async function openKnown(
+  parts: OpenDrivesParts,
+  looks: readonly Look[],
+  { isDegraded }: OpenDrivesOptions,
+): Promise<{ list: Drive[]; unusable: UnusableDrive[] }> {
   const owner = looks.find(({ identity }) => identity !== null)?.identity;
-  if (owner === null || owner === undefined) throw looks.find(({ error }) => error !== null)?.error ?? new CfsError("INVALID", "no drive can be used");
-  const book = (await readBook(looks.filter(({ identity }) => identity !== null).map(({ path }) => path), owner.nodeId))?.drives ?? [];
+  if (owner === null || owner === undefined)
+    throw looks.find(({ error }) => error !== null)?.error ?? new CfsError("INVALID", "no drive can be used");
+  const book =
+    (
+      await readBook(
+        looks.filter(({ identity }) => identity !== null).map(({ path }) => path),
+        owner.nodeId,
+      )
+    )?.drives ?? [];
   const wanted = looks.filter((one) => !isRemoved(one, book));
-  for (const { path } of looks.filter((one) => isRemoved(one, book))) parts.logger.warn("a drive that is named was removed from this node and is left alone", { path });
+  for (const { path } of looks.filter((one) => isRemoved(one, book)))
+    parts.logger.warn("a drive that is named was removed from this node and is left alone", { path });
   const paths = [...wanted.map(({ path }) => path), ...(await joinedLater(parts, wanted, book))];
   if (!isDegraded) return { list: await openNamed(parts, wanted, paths), unusable: [] };
   return openUsable(parts, wanted, paths, owner);
@@ -132,7 +147,12 @@ async function openNamed(parts: OpenDrivesParts, wanted: readonly Look[], paths:
 }
 
 /** Each by itself: what cannot be opened is told and left out. Drives of other clusters and nodes are a mistake in any case. */
-async function openUsable(parts: OpenDrivesParts, wanted: readonly Look[], paths: readonly string[], owner: DriveIdentity): Promise<{ list: Drive[]; unusable: UnusableDrive[] }> {
+async function openUsable(
+  parts: OpenDrivesParts,
+  wanted: readonly Look[],
+  paths: readonly string[],
+  owner: DriveIdentity,
+): Promise<{ list: Drive[]; unusable: UnusableDrive[] }> {
   const list: Drive[] = [];
   const unusable: UnusableDrive[] = [];
   try {

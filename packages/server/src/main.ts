@@ -65,7 +65,14 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
   stack.defer(() => store.close());
   const engine = await Engine.open(
     { io, store, drives: drives.list, measure: (indexOf) => measureDrives(drives, indexOf), clock, random, logger },
-    { clusterId: drives.clusterId, nodeId: drives.nodeId, isDegraded: options.degraded, journalCacheBytes, rootUid: process.getuid?.() ?? 0, rootGid: process.getgid?.() ?? 0 },
+    {
+      clusterId: drives.clusterId,
+      nodeId: drives.nodeId,
+      isDegraded: options.degraded,
+      journalCacheBytes,
+      rootUid: process.getuid?.() ?? 0,
+      rootGid: process.getgid?.() ?? 0,
+    },
   );
   stack.defer(() => engine.close());
   const { clusterId, nodeId, list: open, unusable } = drives;
@@ -74,7 +81,10 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
   onStateFailed = (directory) => driveSet.stateFailed(directory);
   const status = new NodeStatus({ engine, driveSet, store, open, io, clock }, { clusterId, nodeId, version: ownVersion() });
   const metrics = new Metrics({ engine, driveSet, status });
-  const http = options.http === null ? null : await HttpServer.listen({ metrics, health: () => ({ ...status.health(), fatal: status.fatal }), logger }, options.http);
+  const http =
+    options.http === null
+      ? null
+      : await HttpServer.listen({ metrics, health: () => ({ ...status.health(), fatal: status.fatal }), logger }, options.http);
   stack.defer(() => http?.close());
   let onShutdown = (): void => undefined;
   const admin = adminHandlers({ engine, store, driveSet, status, clock, logger, onShutdown: () => onShutdown() });
@@ -111,7 +121,11 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
   };
 }
 
-async function openState({ clock, logger }: { clock: Clock; logger: Logger }, drives: OpenDrives, onFailed: (directory: string) => void): Promise<MirroredKv> {
+async function openState(
+  { clock, logger }: { clock: Clock; logger: Logger },
+  drives: OpenDrives,
+  onFailed: (directory: string) => void,
+): Promise<MirroredKv> {
   return MirroredKv.open(
     { crc32c, clock, log: logger },
     await stateDirectories(drives.list),

@@ -11,6 +11,7 @@ export { kvSuite } from "./conformance/kv-suite.ts";
 export type { KvSuiteFactory } from "./conformance/kv-suite.ts";
 export { transportSuite } from "./conformance/transport-suite.ts";
 export type { TransportSuiteOptions, TransportUnderTest } from "./conformance/transport-suite.ts";
+export { ManualClock } from "./manual-clock.ts";
 export { MemoryRemote } from "./memory-remote.ts";
 export { MemoryServer } from "./memory-server.ts";
 export type { MemoryServerOptions } from "./memory-server.ts";

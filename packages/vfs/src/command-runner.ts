@@ -7,7 +7,8 @@
 import type { ClientId, Clock, InodeNumber } from "@cfs/core";
 import { applyCommand, NotCached } from "@cfs/metadata";
 import type { ApplyContext, ClientCommand, FileKind, Moment } from "@cfs/metadata";
-import { Attempts, MustWait } from "./attempts.ts";
+import { MustWait } from "./attempts.ts";
+import type { Attempts } from "./attempts.ts";
 import type { Durability } from "./durability.ts";
 import type { InodeNumbers } from "./inode-numbers.ts";
 import type { PartialState } from "./partial-state.ts";

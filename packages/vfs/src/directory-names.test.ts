@@ -43,7 +43,11 @@ describe("DirectoryNames", () => {
   });
 
   test("lists in cookie order from any cookie while names come and go", () => {
-    const step = fc.record({ name: fc.integer({ min: 0, max: 30 }).map((at) => n(`name${at}`)), isAdd: fc.boolean(), from: fc.option(fc.integer({ min: 0, max: 30 }).map((at) => nameCookie(n(`name${at}`)))) });
+    const step = fc.record({
+      name: fc.integer({ min: 0, max: 30 }).map((at) => n(`name${at}`)),
+      isAdd: fc.boolean(),
+      from: fc.option(fc.integer({ min: 0, max: 30 }).map((at) => nameCookie(n(`name${at}`)))),
+    });
     fc.assert(
       fc.property(fc.array(step, { maxLength: 150 }), (steps) => {
         const names = new DirectoryNames(ino, true);
@@ -55,7 +59,10 @@ describe("DirectoryNames", () => {
           else model.delete(name);
           if (from === null) continue;
           const { entries, begin } = names.listFrom(from);
-          const listed = entries.slice(begin).filter((entry) => entry.ino !== 0).map((entry) => entry.name);
+          const listed = entries
+            .slice(begin)
+            .filter((entry) => entry.ino !== 0)
+            .map((entry) => entry.name);
           expect(listed).toEqual([...model].filter((one) => nameCookie(one) > from).toSorted((a, b) => nameCookie(a) - nameCookie(b)));
         }
         expect(names.presentCount).toBe(model.size);

@@ -5,7 +5,8 @@
  * Memory held by commands that are not durable is bounded: past `memoryBytesMax` those who submit wait for progress.
  * A lost session rejects every waiter and begins again at sequence number 1.
  */
-import { assert, CfsError } from "@cfs/core";
+import { assert } from "@cfs/core";
+import type { CfsError } from "@cfs/core";
 import type { Progress } from "./remote.ts";
 
 /** What a queued command costs beside its payload, roughly: the command, its record in the queues of the session. */

@@ -115,8 +115,11 @@ export class Fetcher {
 
 function keyOf(missing: Missing): string {
   switch (missing.kind) {
-    case "inode": return missing.withInline ? `inline ${missing.ino}` : `inode ${missing.ino}`;
-    case "dirent": return `dirent ${missing.parent} ${missing.name}`;
-    case "xattr": return `xattr ${missing.ino} ${missing.name}`;
+    case "inode":
+      return missing.withInline ? `inline ${missing.ino}` : `inode ${missing.ino}`;
+    case "dirent":
+      return `dirent ${missing.parent} ${missing.name}`;
+    case "xattr":
+      return `xattr ${missing.ino} ${missing.name}`;
   }
 }

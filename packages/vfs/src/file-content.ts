@@ -200,8 +200,7 @@ export class FileContent {
     const reading = this.#remote.read(inode.ino, offsetBytes, lengthBytes, wait);
     this.#touch(file, inode);
     const result = await reading;
-    const now = this.#state.peekInode(file.ino)?.inode;
-    const sizeBytes = now == null ? offsetBytes + lengthBytes : now.sizeBytes;
+    const sizeBytes = this.#state.peekInode(file.ino)?.inode?.sizeBytes ?? offsetBytes + lengthBytes;
     return cutResult(result, Math.min(lengthBytes, Math.max(0, sizeBytes - offsetBytes)));
   }
 }

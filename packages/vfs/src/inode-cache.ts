@@ -157,7 +157,7 @@ export class InodeCache {
   #insert(ino: InodeNumber, inode: Inode | null, seq: number): CachedInode {
     const entry = { ino, inode, seq, isUsed: true, isInlineUsed: true, inlineBytes: 0, parent: 0 as const, cookie: 0 };
     this.#entries.set(ino, entry);
-    if (inode?.inline != null) this.#count(entry);
+    this.#count(entry);
     return entry;
   }
 

@@ -99,7 +99,7 @@ export class OpenFiles {
         ahead: null,
       }));
       this.#references.addOpen(ino);
-      return { handle: opened.handle, keepCache: true, direct: false };
+      return { handle: opened.handle, keepCache: !this.#content.isAtimeDue(inode), direct: false };
     });
   }
 

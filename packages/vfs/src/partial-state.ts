@@ -104,7 +104,7 @@ export class PartialState implements State {
 
   xattr(ino: InodeNumber, name: string): Uint8Array | null {
     const inode = this.#inodes.peek(ino)?.inode;
-    if (inode != null && !inode.xattrNames.includes(name)) return null;
+    if (inode?.xattrNames.includes(name) === false) return null;
     return this.#xattrs.get(ino, name);
   }
 
@@ -137,7 +137,8 @@ export class PartialState implements State {
     let directory = this.#names.get(ino);
     if (directory?.isComplete === true) return directory;
     const inode = this.#inodes.peek(ino)?.inode;
-    if (inode == null || inode.kind !== "directory" || inode.entryCount !== (directory?.presentCount ?? 0)) return directory;
+    if (inode === undefined || inode === null || inode.kind !== "directory" || inode.entryCount !== (directory?.presentCount ?? 0))
+      return directory;
     directory ??= this.#names.getOrAdd(ino);
     this.#names.markComplete(directory);
     return directory;

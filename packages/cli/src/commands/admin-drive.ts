@@ -58,7 +58,8 @@ async function follow(admin: AdminClient, { label, driveId }: Follow, ui: Ui): P
       idleLooks = repair.queued === 0 && repair.problems.length + repair.homeless > 0 ? idleLooks + 1 : 0;
       if (idleLooks >= idleLooksMax) {
         progress.end();
-        if (repair.homeless > 0) ui.note(`  ${formatCount(repair.homeless)} fragments have no drive to go to; add one: cfs admin drive add DIR`);
+        if (repair.homeless > 0)
+          ui.note(`  ${formatCount(repair.homeless)} fragments have no drive to go to; add one: cfs admin drive add DIR`);
         for (const problem of repair.problems.slice(0, 10)) ui.note(`  ${problem}`);
         return false;
       }

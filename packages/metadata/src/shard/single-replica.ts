@@ -33,8 +33,8 @@ export interface SingleReplicaOptions {
 }
 
 export const singleReplicaDefaults: SingleReplicaOptions = {
-  storeIntervalMs: 200,
-  storeRecordsMax: 4096,
+  storeIntervalMs: 1_000,
+  storeRecordsMax: 8192,
   checkpointEntries: 20_000,
   checkpointIntervalMs: 10_000,
 };

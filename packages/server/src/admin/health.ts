@@ -59,12 +59,16 @@ function warningsOf(facts: HealthFacts): string[] {
   for (const { driveId, path, state, reason } of facts.drives) {
     if (state !== "failed" && state !== "missing") continue;
     const where = path === "" ? "" : ` (${path})`;
-    found.push(`drive ${driveId.slice(0, 8)}${where} is ${state}${reason === "" ? "" : `: ${reason}`}; replace it: cfs admin drive replace ${driveId.slice(0, 8)} NEWDIR`);
+    found.push(
+      `drive ${driveId.slice(0, 8)}${where} is ${state}${reason === "" ? "" : `: ${reason}`}; replace it: cfs admin drive replace ${driveId.slice(0, 8)} NEWDIR`,
+    );
   }
   if (facts.layout?.m === 0) found.push("nothing is redundant: one drive holds everything; add a second: cfs admin drive add DIR");
   if (facts.repairQueued > 0) found.push(`${facts.repairQueued} fragments wait for repair`);
   if (facts.homelessFragments > 0) {
-    found.push(`${facts.homelessFragments} fragments are missing and no drive is free for them; replace what is lost or add a drive: cfs admin drive add DIR`);
+    found.push(
+      `${facts.homelessFragments} fragments are missing and no drive is free for them; replace what is lost or add a drive: cfs admin drive add DIR`,
+    );
   }
   if (facts.stateCopies < facts.stateCopiesWanted) found.push(`the state has ${facts.stateCopies} of ${facts.stateCopiesWanted} copies`);
   const usedShare = facts.rawTotalBytes > 0 ? 1 - facts.rawFreeBytes / facts.rawTotalBytes : 0;

@@ -83,7 +83,18 @@ export class Engine {
   /** Hears of a drive that the journal does not use any more. */
   onDriveFailed: ((driveId: string, error: CfsError) => void) | null = null;
 
-  private constructor(parts: EngineParts, built: { state: KvState; journal: Journal; driver: SingleReplica; segments: SegmentStore; capacity: Capacity; clusterId: string; figures: OperationFigures }) {
+  private constructor(
+    parts: EngineParts,
+    built: {
+      state: KvState;
+      journal: Journal;
+      driver: SingleReplica;
+      segments: SegmentStore;
+      capacity: Capacity;
+      clusterId: string;
+      figures: OperationFigures;
+    },
+  ) {
     const { io, clock, logger } = parts;
     const { state, journal, driver, segments, capacity, clusterId, figures } = built;
     this.#parts = parts;
@@ -141,7 +152,13 @@ export class Engine {
         },
         onLoss: (loss) => logger.error("acknowledged entries are lost", { loss: JSON.stringify(loss) }),
       },
-      { clusterId: options.clusterId, nodeId: options.nodeId, appliedIndex: store.appliedIndex, cacheBytes: options.journalCacheBytes, acceptMissing: options.isDegraded },
+      {
+        clusterId: options.clusterId,
+        nodeId: options.nodeId,
+        appliedIndex: store.appliedIndex,
+        cacheBytes: options.journalCacheBytes,
+        acceptMissing: options.isDegraded,
+      },
     );
     try {
       const driver = await SingleReplica.open({ log: journal, store, state, clock, logger });
@@ -181,7 +198,7 @@ export class Engine {
   async #requeue(): Promise<void> {
     if ((await listJournalFiles(this.state, -1, 10_000)).every(({ liveExtents }) => liveExtents === 0)) return;
     let after: Pick<ListedRegion, "ino" | "index"> | null = null;
-    for (let isEnd = false; !isEnd && !this.#isClosed; ) {
+    for (let isEnd = false; !isEnd && !this.#isClosed;) {
       const page: readonly ListedRegion[] = await listRegions(this.state, after, 1_000);
       for (const { ino, index, region } of page) {
         for (const { offsetBytes, lengthBytes, source } of region.extents) {
@@ -198,7 +215,7 @@ export class Engine {
 
   /** All segments, page by page, for whoever walks them. */
   async *allSegments(): AsyncGenerator<Segment> {
-    for (let after: SegmentId | 0 = 0; ; ) {
+    for (let after: SegmentId | 0 = 0; ;) {
       const page: readonly Segment[] = await listSegments(this.state, after, 512);
       yield* page;
       const last: Segment | undefined = page.at(-1);
@@ -237,7 +254,14 @@ async function formatOrCheck(parts: EngineParts, options: EngineOptions, state: 
   }
   const drives: DriveRecord[] = parts.drives.map(({ driveId }, index) => ({ index, id: driveId, state: "ok" }));
   const { place, outcome } = driver.propose({
-    command: { type: "format", clusterId: options.clusterId, drives, uid: options.rootUid, gid: options.rootGid, time: parts.clock.wallTime() },
+    command: {
+      type: "format",
+      clusterId: options.clusterId,
+      drives,
+      uid: options.rootUid,
+      gid: options.rootGid,
+      time: parts.clock.wallTime(),
+    },
     clientId: null,
     seq: 0,
     payload: [],
@@ -253,8 +277,10 @@ async function openSegments(parts: EngineParts, options: EngineOptions, state: K
   segments.memberCount = table.filter((record) => record.state !== "removed").length;
   for (const { driveId, path } of parts.drives) {
     const record = table.find(({ id }) => id === driveId);
-    if (!record) throw new CfsError("INVALID", `drive ${driveId} at ${path} is not part of this cluster; add it with: cfs admin drive add ${path}`);
-    if (record.state === "removed") logger.warn("a drive that is named was removed from this node and is left alone", { path, drive: driveId });
+    if (!record)
+      throw new CfsError("INVALID", `drive ${driveId} at ${path} is not part of this cluster; add it with: cfs admin drive add ${path}`);
+    if (record.state === "removed")
+      logger.warn("a drive that is named was removed from this node and is left alone", { path, drive: driveId });
     else segments.addDrive(await Containers.open(io, { index: record.index, directory: path }));
   }
   return segments;

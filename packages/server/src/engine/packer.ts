@@ -16,6 +16,8 @@ import type { Piece, SegmentWriter } from "./segment-writer.ts";
 
 /** Items of one segment at most: a segment of 4 KiB writes has 480. */
 const itemsMax = 1024;
+/** Segments packed at once. */
+const inParallel = 3;
 
 export interface PackerParts {
   readonly state: KvState;
@@ -28,13 +30,15 @@ export interface PackerParts {
 }
 
 export interface PackerOptions {
+  /** Packing begins when this much waits: several segments in a row share the syncs of the drives. */
+  readonly fullBytes: number;
   /** How long journalled data waits for a segment to fill, milliseconds. */
   readonly idleMs: number;
   /** Wait before a failed attempt is made again, milliseconds. */
   readonly retryMs: number;
 }
 
-export const packerDefaults: PackerOptions = { idleMs: 1_000, retryMs: 2_000 };
+export const packerDefaults: PackerOptions = { fullBytes: 16 << 20, idleMs: 2_000, retryMs: 2_000 };
 
 interface PackSource {
   readonly piece: Piece;
@@ -58,7 +62,7 @@ export class Packer {
 
   #wake(): void {
     if (this.#isClosed || this.#running) return;
-    if (this.#parts.queue.bytes >= segmentRawBytesMax) this.#start();
+    if (this.#parts.queue.bytes >= this.#options.fullBytes) this.#start();
     else if (this.#parts.queue.length > 0) this.#cancelTimer ??= this.#parts.clock.after(this.#options.idleMs, () => this.#start());
   }
 
@@ -66,7 +70,7 @@ export class Packer {
     this.#cancelTimer?.();
     this.#cancelTimer = null;
     if (this.#running || this.#isClosed) return;
-    this.#running = this.#packOnce()
+    this.#running = this.#packAll()
       .catch((reason: unknown) => this.#parts.logger.warn("packing failed and will be tried again", { reason: String(reason) }))
       .finally(() => {
         this.#running = null;
@@ -82,9 +86,18 @@ export class Packer {
     }
   }
 
+  /** A few segments at a time until nothing waits. */
+  async #packAll(): Promise<void> {
+    while (this.#parts.queue.length > 0 && !this.#isClosed) {
+      const count = Math.min(inParallel, Math.ceil(this.#parts.queue.bytes / segmentRawBytesMax));
+      await Promise.all(Array.from({ length: Math.max(1, count) }, () => this.#packOnce()));
+    }
+  }
+
   async #packOnce(): Promise<void> {
     const { queue, driver, writer } = this.#parts;
     const items = queue.take(segmentRawBytesMax, itemsMax);
+    if (items.length === 0) return;
     try {
       const sources = await this.#gather(items);
       if (sources.length > 0) {

@@ -67,7 +67,13 @@ export class Repairer {
   }
 
   get progress(): RepairProgress {
-    return { queued: this.#urgent.size + this.#queue.size + this.#workers, homeless: this.#homeless, repaired: this.repaired, repairedBytes: this.repairedBytes, problems: [...this.#problems.values()] };
+    return {
+      queued: this.#urgent.size + this.#queue.size + this.#workers,
+      homeless: this.#homeless,
+      repaired: this.repaired,
+      repairedBytes: this.repairedBytes,
+      problems: [...this.#problems.values()],
+    };
   }
 
   add(segment: SegmentId, fragment: number): void {
@@ -92,7 +98,7 @@ export class Repairer {
     do {
       this.#isRescanNeeded = false;
       this.#homeless = 0;
-      for (let after: SegmentId | 0 = 0; !this.#isClosed; ) {
+      for (let after: SegmentId | 0 = 0; !this.#isClosed;) {
         const page: readonly Segment[] = await listSegments(state, after, 512);
         for (const segment of page) {
           segment.places.forEach((place, fragment) => {
@@ -121,7 +127,9 @@ export class Repairer {
       this.#urgent.delete(key);
       this.#queue.delete(key);
       this.#workers++;
-      this.#run(key, task).finally(() => this.#ended()).catch((reason: unknown) => this.#parts.logger.error("repairing failed", { reason: String(reason) }));
+      this.#run(key, task)
+        .finally(() => this.#ended())
+        .catch((reason: unknown) => this.#parts.logger.error("repairing failed", { reason: String(reason) }));
     }
   }
 
@@ -145,7 +153,11 @@ export class Repairer {
         return;
       }
       this.#problems.set(key, { segment: task.segment, fragment: task.fragment, reason: error.message });
-      this.#parts.logger.error("a fragment could not be repaired", { segment: task.segment, fragment: task.fragment, reason: error.message });
+      this.#parts.logger.error("a fragment could not be repaired", {
+        segment: task.segment,
+        fragment: task.fragment,
+        reason: error.message,
+      });
     }
   }
 
@@ -160,7 +172,12 @@ export class Repairer {
       this.#homeless++;
       return;
     }
-    const { outcome } = driver.propose({ command: { type: "relocate", segment: id, fragment, from, to }, clientId: null, seq: 0, payload: [] });
+    const { outcome } = driver.propose({
+      command: { type: "relocate", segment: id, fragment, from, to },
+      clientId: null,
+      seq: 0,
+      payload: [],
+    });
     if (outcome.errno !== 0) {
       await store.free(to, segment.fragmentBytes);
       return;

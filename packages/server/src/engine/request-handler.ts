@@ -110,7 +110,8 @@ export class RequestHandler {
   }
 
   #read({ ino, offsetBytes, lengthBytes }: Request & { kind: "read" }, send: SendReply): void {
-    if (lengthBytes > readBytesMax) throw new CfsError("INVALID", `a read of ${lengthBytes} bytes; at most ${readBytesMax} are served at once`);
+    if (lengthBytes > readBytesMax)
+      throw new CfsError("INVALID", `a read of ${lengthBytes} bytes; at most ${readBytesMax} are served at once`);
     const { clock, figures, reads } = this.#parts;
     const beganMs = clock.monotonicMs();
     reads.read(ino, offsetBytes, lengthBytes).then(
@@ -136,7 +137,12 @@ export class RequestHandler {
   async #grant(clientId: ClientId): Promise<Uint8Array> {
     const { driver, state } = this.#parts;
     const begin = state.content.superblock()?.nextInodeCount ?? 0;
-    const { place, outcome } = driver.propose({ command: { type: "grantInodes", clientId, count: grantCount }, clientId: null, seq: 0, payload: [] });
+    const { place, outcome } = driver.propose({
+      command: { type: "grantInodes", clientId, count: grantCount },
+      clientId: null,
+      seq: 0,
+      payload: [],
+    });
     if (outcome.errno !== 0) throw CfsError.fromErrno(outcome.errno, "inode numbers were not granted");
     await driver.durable(place.index);
     return encodeNumbersReply([begin, begin + grantCount]);

@@ -42,6 +42,15 @@ test("drives share the load, and one that goes moves only what was on it", () =>
 });
 
 test("a node of six drives keeps two fragments to spare while drives are missing", () => {
-  expect([6, 5, 4, 3].map((count) => layoutFor(count, 6))).toEqual([{ k: 4, m: 2 }, { k: 3, m: 2 }, { k: 2, m: 2 }, { k: 2, m: 1 }]);
-  expect([5, 4, 3].map((count) => layoutFor(count, 5))).toEqual([{ k: 2, m: 1 }, { k: 2, m: 1 }, { k: 2, m: 1 }]);
+  expect([6, 5, 4, 3].map((count) => layoutFor(count, 6))).toEqual([
+    { k: 4, m: 2 },
+    { k: 3, m: 2 },
+    { k: 2, m: 2 },
+    { k: 2, m: 1 },
+  ]);
+  expect([5, 4, 3].map((count) => layoutFor(count, 5))).toEqual([
+    { k: 2, m: 1 },
+    { k: 2, m: 1 },
+    { k: 2, m: 1 },
+  ]);
 });

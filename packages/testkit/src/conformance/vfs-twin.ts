@@ -3,7 +3,7 @@
  *
  * Inodes and handles are chosen by small numbers, so that operations made for one state still mean something after shrinking.
  */
-import { expect } from "vitest";
+import assert from "node:assert/strict";
 import { CfsError, rootInode } from "@cfs/core";
 import type { InodeNumber, Name } from "@cfs/core";
 import type { Caller, CachedVfs, DirectoryEntry, Entry, ReadResult } from "@cfs/vfs";
@@ -19,7 +19,7 @@ interface OpenPair {
 
 export function bytesOf(result: ReadResult): Buffer {
   const bytes = Buffer.concat(result.parts);
-  expect(bytes.length).toBe(result.lengthBytes);
+  assert.equal(bytes.length, result.lengthBytes);
   result.release();
   return bytes;
 }
@@ -65,11 +65,11 @@ export class VfsTwin {
     }
     try {
       const result = await onVfs();
-      expect(0, `${what}: errno`).toBe(expected);
+      assert.equal(0, expected, `${what}: errno`);
       return result;
     } catch (reason) {
       if (!(reason instanceof CfsError)) throw reason;
-      expect(reason.errno, `${what}: ${reason.message}`).toBe(expected);
+      assert.equal(reason.errno, expected, `${what}: ${reason.message}`);
       return null;
     }
   }
@@ -136,8 +136,8 @@ export class VfsTwin {
   async closeFile(index: number): Promise<void> {
     const [pair] = this.open.splice(index % Math.max(1, this.open.length), 1);
     if (pair === undefined) return;
-    await this.vfs.flush(pair.handle);
-    await this.vfs.release(pair.handle);
+    this.vfs.flush(pair.handle);
+    this.vfs.release(pair.handle);
   }
 
   /** The kernel drops what it knows: all but what is open or a directory that was removed while known stays usable by name only. */
@@ -151,12 +151,12 @@ export class VfsTwin {
   }
 
   compareAttributes(node: ModelNode, { attributes }: Entry): void {
-    expect(attributes.ino).toBe(this.ino(node));
-    expect(attributes.kind).toBe(node.kind);
-    expect(attributes.nlink, `links of node ${node.id}`).toBe(node.nlink);
-    expect(attributes.mode, `mode of node ${node.id}`).toBe(node.mode & (node.kind === "symlink" ? 0o777 : 0o7777));
-    if (node.kind === "file") expect(attributes.sizeBytes, `size of node ${node.id}`).toBe(node.data.length);
-    if (node.kind === "symlink") expect(attributes.sizeBytes).toBe(node.target.length);
+    assert.equal(attributes.ino, this.ino(node));
+    assert.equal(attributes.kind, node.kind);
+    assert.equal(attributes.nlink, node.nlink, `links of node ${node.id}`);
+    assert.equal(attributes.mode, node.mode & (node.kind === "symlink" ? 0o777 : 0o7777), `mode of node ${node.id}`);
+    if (node.kind === "file") assert.equal(attributes.sizeBytes, node.data.length, `size of node ${node.id}`);
+    if (node.kind === "symlink") assert.equal(attributes.sizeBytes, node.target.length);
   }
 
   async list(node: ModelNode, withAttributes: boolean, perCall: number): Promise<void> {
@@ -170,7 +170,7 @@ export class VfsTwin {
         if (taken >= perCall) return false;
         taken++;
         cookie = entry.cookie;
-        expect(found.has(entry.name), `${entry.name} is listed once`).toBe(false);
+        assert.equal(found.has(entry.name), false, `${entry.name} is listed once`);
         found.set(entry.name, entry);
         if (entry.entry !== null) this.counted(entry.entry);
         return true;
@@ -179,12 +179,12 @@ export class VfsTwin {
     }
     this.vfs.releaseDirectory(handle);
     const isGone = node.nlink === 0;
-    expect([...found.keys()].toSorted()).toEqual(isGone ? [] : [".", "..", ...node.children.keys()].toSorted());
+    assert.deepEqual([...found.keys()].toSorted(), isGone ? [] : [".", "..", ...node.children.keys()].toSorted());
     for (const [name, child] of node.children) {
       const entry = found.get(name) as DirectoryEntry;
-      expect(entry.ino).toBe(this.ino(child));
-      expect(entry.kind).toBe(child.kind);
-      expect(entry.entry === null).toBe(!withAttributes);
+      assert.equal(entry.ino, this.ino(child));
+      assert.equal(entry.kind, child.kind);
+      assert.equal(entry.entry === null, !withAttributes);
       if (entry.entry !== null) this.compareAttributes(child, entry.entry);
     }
   }
@@ -193,8 +193,10 @@ export class VfsTwin {
   async compareAll(): Promise<void> {
     await this.#compareTree(this.model.root, rootInode);
     for (const { node, handle } of this.open) {
-      expect(bytesOf(await this.vfs.read(handle, 0, node.data.length + 100)).equals(node.data), `content of open node ${node.id}`).toBe(
+      assert.equal(
+        bytesOf(await this.vfs.read(handle, 0, node.data.length + 100)).equals(node.data),
         true,
+        `content of open node ${node.id}`,
       );
     }
   }
@@ -202,9 +204,9 @@ export class VfsTwin {
   async #compareTree(node: ModelNode, ino: InodeNumber): Promise<void> {
     this.compareAttributes(node, await this.vfs.getAttributes(ino));
     const names = await this.vfs.listXattr(ino);
-    expect([...names].toSorted()).toEqual([...node.xattrs.keys()].toSorted());
-    for (const [name, value] of node.xattrs) expect(Buffer.from(await this.vfs.getXattr(ino, name)).toString()).toBe(value);
-    if (node.kind === "symlink") expect(Buffer.from(await this.vfs.readSymlink(ino)).toString()).toBe(node.target);
+    assert.deepEqual([...names].toSorted(), [...node.xattrs.keys()].toSorted());
+    for (const [name, value] of node.xattrs) assert.equal(Buffer.from(await this.vfs.getXattr(ino, name)).toString(), value);
+    if (node.kind === "symlink") assert.equal(Buffer.from(await this.vfs.readSymlink(ino)).toString(), node.target);
     if (node.kind === "file") await this.compareContent(node, ino);
     if (node.kind !== "directory") return;
     await this.list(node, true, 1000);
@@ -214,8 +216,8 @@ export class VfsTwin {
   async compareContent(node: ModelNode, ino: InodeNumber): Promise<void> {
     const { handle } = await this.vfs.open(ino, 0, root);
     const bytes = bytesOf(await this.vfs.read(handle, 0, node.data.length + 100));
-    expect(bytes.length).toBe(node.data.length);
-    expect(bytes.equals(node.data), `content of node ${node.id}`).toBe(true);
-    await this.vfs.release(handle);
+    assert.equal(bytes.length, node.data.length);
+    assert.equal(bytes.equals(node.data), true, `content of node ${node.id}`);
+    this.vfs.release(handle);
   }
 }

@@ -23,7 +23,14 @@ export class Mounted {
   readonly remote: MemoryRemote;
   readonly vfs: CachedVfs;
 
-  constructor(options: { readonly server?: MemoryServer; readonly serverOptions?: Partial<MemoryServerOptions>; readonly settings?: CachedVfsSettings; readonly clock?: ManualClock } = {}) {
+  constructor(
+    options: {
+      readonly server?: MemoryServer;
+      readonly serverOptions?: Partial<MemoryServerOptions>;
+      readonly settings?: CachedVfsSettings;
+      readonly clock?: ManualClock;
+    } = {},
+  ) {
     this.server = options.server ?? new MemoryServer(options.serverOptions);
     this.clock = options.clock ?? new ManualClock({ tickMs: 1 });
     this.remote = this.server.connect();
@@ -68,9 +75,14 @@ export class Mounted {
   async list(ino: InodeNumber = rootInode, withAttributes = false, perCall: number = Number.MAX_SAFE_INTEGER): Promise<DirectoryEntry[]> {
     const { handle } = await this.vfs.openDirectory(ino, 0, root);
     const entries: DirectoryEntry[] = [];
-    for (let before = -1; before !== entries.length; ) {
+    for (let before = -1; before !== entries.length;) {
       before = entries.length;
-      await this.vfs.readDirectory(handle, entries.at(-1)?.cookie ?? 0, withAttributes, (entry) => entries.length - before < perCall && entries.push(entry) > 0);
+      await this.vfs.readDirectory(
+        handle,
+        entries.at(-1)?.cookie ?? 0,
+        withAttributes,
+        (entry) => entries.length - before < perCall && entries.push(entry) > 0,
+      );
     }
     this.vfs.releaseDirectory(handle);
     return entries;
