@@ -3,19 +3,7 @@
  * Needs root and /dev/fuse for the data; skips aloud where they are missing.
  */
 import { createHash, randomBytes } from "node:crypto";
-import {
-  accessSync,
-  mkdirSync,
-  openSync,
-  closeSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-  fsyncSync,
-} from "node:fs";
+import { accessSync, mkdirSync, openSync, closeSync, readdirSync, readFileSync, readSync, rmSync, writeSync, fsyncSync } from "node:fs";
 import type { StatusReply } from "@cfs/rpc";
 import type { NodeDetails } from "@cfs/server";
 import { afterAll, beforeAll, expect, test } from "vitest";
