@@ -12,7 +12,6 @@ import type { ClientCommand, ShardDriver, ShardLog, Write } from "@cfs/metadata"
 import type { BufferPool } from "@cfs/storage";
 import type { Capacity } from "./capacity.ts";
 import type { PackQueue } from "./pack-queue.ts";
-import { segmentRawBytesMax } from "./segment-writer.ts";
 import type { Piece, SegmentWriter, StoredSegment } from "./segment-writer.ts";
 
 /** A write of this size may go into a group. */
@@ -102,7 +101,7 @@ export class CommandQueue {
 
   #gather(write: PayloadWrite): void {
     const last = this.#items.at(-1);
-    if (last?.kind === "group" && !last.stored && last.bytes + write.payload.length <= segmentRawBytesMax) {
+    if (last?.kind === "group" && !last.stored && last.bytes + write.payload.length <= this.#parts.writer.rawBytesMax) {
       last.writes.push(write);
       last.bytes += write.payload.length;
     } else {
@@ -110,7 +109,7 @@ export class CommandQueue {
       this.#items.push({ kind: "group", writes: [write], bytes: write.payload.length, stored: null });
     }
     const group = this.#items.at(-1) as Group;
-    if (group.bytes >= segmentRawBytesMax) this.#seal(group);
+    if (group.bytes >= this.#parts.writer.rawBytesMax) this.#seal(group);
   }
 
   #sealLast(): void {
