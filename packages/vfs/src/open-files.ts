@@ -19,7 +19,6 @@ import { HandleTable, openAccessMask, openExclusive, openNoAtime, openTruncate, 
 import type { FileHandle } from "./handles.ts";
 import { LatchedErrors } from "./latched-errors.ts";
 import type { Lease } from "./lease.ts";
-import type { PartialState } from "./partial-state.ts";
 import { quickError } from "./quick-error.ts";
 import type { References } from "./references.ts";
 import type { Tree } from "./tree.ts";
@@ -27,7 +26,6 @@ import type { Awaitable, Caller, Entry, NewNode, OpenFile } from "./vfs.ts";
 
 export interface OpenFilesParts {
   readonly durability: Durability;
-  readonly state: PartialState;
   readonly commands: CommandRunner;
   readonly attempts: Attempts;
   readonly references: References;
@@ -40,7 +38,6 @@ export type Created = { readonly entry: Entry; readonly file: OpenFile };
 
 export class OpenFiles {
   readonly #durability: Durability;
-  readonly #state: PartialState;
   readonly #commands: CommandRunner;
   readonly #attempts: Attempts;
   readonly #references: References;
@@ -54,7 +51,6 @@ export class OpenFiles {
 
   constructor(parts: OpenFilesParts) {
     this.#durability = parts.durability;
-    this.#state = parts.state;
     this.#commands = parts.commands;
     this.#attempts = parts.attempts;
     this.#references = parts.references;
