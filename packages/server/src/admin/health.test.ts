@@ -22,8 +22,18 @@ test("a node where all is well says nothing", () => {
 });
 
 test.each<[string, Partial<HealthFacts>, "warning" | "critical", RegExp]>([
-  ["a failed drive", { drives: [{ driveId: "bbbbbbbbbb", path: "/d2", state: "failed", reason: "it hangs" }] }, "warning", /^drive bbbbbbbb \(\/d2\) is failed: it hangs; replace it: cfs admin drive replace bbbbbbbb/],
-  ["a missing drive without a path", { drives: [{ driveId: "bbbbbbbbbb", path: "", state: "missing", reason: "" }] }, "warning", /^drive bbbbbbbb is missing; replace it/],
+  [
+    "a failed drive",
+    { drives: [{ driveId: "bbbbbbbbbb", path: "/d2", state: "failed", reason: "it hangs" }] },
+    "warning",
+    /^drive bbbbbbbb \(\/d2\) is failed: it hangs; replace it: cfs admin drive replace bbbbbbbb/,
+  ],
+  [
+    "a missing drive without a path",
+    { drives: [{ driveId: "bbbbbbbbbb", path: "", state: "missing", reason: "" }] },
+    "warning",
+    /^drive bbbbbbbb is missing; replace it/,
+  ],
   ["one drive only", { layout: { k: 1, m: 0 } }, "warning", /nothing is redundant/],
   ["no drive", { layout: null }, "critical", /no drive is healthy/],
   ["full drives", { availableBytes: 0 }, "critical", /writes get ENOSPC/],
@@ -46,7 +56,12 @@ test("critical comes first, and many problems are counted", () => {
 });
 
 test("what is by design is a note, and the node is well", () => {
-  const health = judgeHealth({ ...well, layout: { k: 2, m: 1 }, ioKind: "threads", drives: [{ driveId: "cccccccccc", path: "/d3", state: "draining", reason: "" }] });
+  const health = judgeHealth({
+    ...well,
+    layout: { k: 2, m: 1 },
+    ioKind: "threads",
+    drives: [{ driveId: "cccccccccc", path: "/d3", state: "draining", reason: "" }],
+  });
   expect(health).toMatchObject({ level: "ok", warnings: [] });
   expect(health.notes).toHaveLength(3);
 });

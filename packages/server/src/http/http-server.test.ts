@@ -47,7 +47,14 @@ test("nothing else is there, and nothing can be changed", async () => {
 test("an address in use is told before and at listening", async () => {
   const { server } = await serve(null);
   await expect(checkAddress(server.address)).rejects.toThrow(/ADDRESS_IN_USE: another program listens on 127\.0\.0\.1/);
-  const again = HttpServer.listen({ metrics: { contentType: "", text: async () => "" }, health: () => ({ level: "ok", warnings: [], notes: [], fatal: null }), logger: silentLogger }, server.address);
+  const again = HttpServer.listen(
+    {
+      metrics: { contentType: "", text: async () => "" },
+      health: () => ({ level: "ok", warnings: [], notes: [], fatal: null }),
+      logger: silentLogger,
+    },
+    server.address,
+  );
   await expect(again).rejects.toThrow(/ADDRESS_IN_USE/);
   await server.close();
   await expect(checkAddress(server.address)).resolves.toBeUndefined();

@@ -11,7 +11,14 @@ function folder(): string {
   return path;
 }
 
-const book = { sequence: 3, nodeId: "n1", drives: [{ driveId: "a", path: "/a", state: "member" as const }, { driveId: "b", path: "/b", state: "removed" as const }] };
+const book = {
+  sequence: 3,
+  nodeId: "n1",
+  drives: [
+    { driveId: "a", path: "/a", state: "member" as const },
+    { driveId: "b", path: "/b", state: "removed" as const },
+  ],
+};
 
 test("what is written is read, the highest sequence wins, other nodes and damage do not count", async () => {
   const [one, two, three] = [folder(), folder(), folder()] as const;
@@ -25,12 +32,17 @@ test("what is written is read, the highest sequence wins, other nodes and damage
   expect(readdirSync(one)).toEqual([bookName]);
 });
 
-test.each(["", "null", "[]", '{"format":2,"sequence":1,"nodeId":"n","drives":[]}', '{"format":1,"sequence":"1","nodeId":"n","drives":[]}'])("%j is no book", (text) => {
-  expect(parseBook(text)).toBeNull();
-});
+test.each(["", "null", "[]", '{"format":2,"sequence":1,"nodeId":"n","drives":[]}', '{"format":1,"sequence":"1","nodeId":"n","drives":[]}'])(
+  "%j is no book",
+  (text) => {
+    expect(parseBook(text)).toBeNull();
+  },
+);
 
 test("entries that mean nothing are left out", () => {
-  expect(parseBook('{"format":1,"sequence":1,"nodeId":"n","drives":[{"driveId":"a","path":"/a","state":"member"},{"driveId":1},null]}')?.drives).toHaveLength(1);
+  expect(
+    parseBook('{"format":1,"sequence":1,"nodeId":"n","drives":[{"driveId":"a","path":"/a","state":"member"},{"driveId":1},null]}')?.drives,
+  ).toHaveLength(1);
 });
 
 test("a drive that cannot take it does not stop the others", async () => {

@@ -19,7 +19,19 @@ function tree(): { kv: MemoryKv; make: (parent: number, name: string, kind: "dir
   const make = (parent: number, name: string, kind: "directory" | "file"): InodeNumber => {
     count++;
     const ino = (count * slotCount) as InodeNumber;
-    apply({ type: "makeNode", parent: parent as InodeNumber, name: name as Name, ino, kind, mode: 0o755, umask: 0, rdev: 0, target: null, time, caller } as never);
+    apply({
+      type: "makeNode",
+      parent: parent as InodeNumber,
+      name: name as Name,
+      ino,
+      kind,
+      mode: 0o755,
+      umask: 0,
+      rdev: 0,
+      target: null,
+      time,
+      caller,
+    } as never);
     return ino;
   };
   return { kv, make, store: () => kv.write(state.encodeDirty()) };

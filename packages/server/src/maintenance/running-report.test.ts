@@ -8,7 +8,12 @@ const never = new AbortController().signal;
 test("reports come while the work runs, and a last one says that it is done", async () => {
   const work = Promise.withResolvers<void>();
   const seen: boolean[] = [];
-  for await (const isDone of reportWhile(clock, never, () => work.promise, (done) => done)) {
+  for await (const isDone of reportWhile(
+    clock,
+    never,
+    () => work.promise,
+    (done) => done,
+  )) {
     seen.push(isDone);
     if (seen.length === 3) work.resolve();
   }
@@ -17,7 +22,12 @@ test("reports come while the work runs, and a last one says that it is done", as
 });
 
 test("a failure of the work is the reader's", async () => {
-  const reports = reportWhile(clock, never, () => Promise.reject(new Error("the drive burns")), () => 0);
+  const reports = reportWhile(
+    clock,
+    never,
+    () => Promise.reject(new Error("the drive burns")),
+    () => 0,
+  );
   await expect(reports.next()).rejects.toThrow("the drive burns");
 });
 
