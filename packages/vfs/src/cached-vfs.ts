@@ -105,7 +105,7 @@ export class CachedVfs implements Vfs {
     this.#references = references;
     this.#tree = tree;
     this.#content = content;
-    this.#open = new OpenFiles({ durability, commands, attempts, references, content, tree, lease });
+    this.#open = new OpenFiles({ durability, state, commands, attempts, references, content, tree, lease });
     this.#ranges = new FileRanges({ remote, state, commands, attempts, space, content });
     this.#listing = new DirectoryListing({ state, fetcher, attempts, references, content, lease });
     fetcher.namePrefetch = new DirectoryPrefetch({ fetcher, state, clock, logger }, namePrefetchOptions(options));
@@ -292,8 +292,7 @@ export class CachedVfs implements Vfs {
     const error = new CfsError("IO", `the session with the server is lost: ${message}`);
     this.#logger.error("session lost", { message, undurableBytes: this.#durability.memoryBytes });
     if (!this.#durability.isAllDurable) {
-      for (const { ino } of this.#open.files.all()) this.#open.errors.latch(ino, error);
-      for (const { ino } of this.#open.directories.all()) this.#open.errors.latch(ino, error);
+      for (const ino of this.#state.changedAfter(this.#durability.durableSeq)) this.#open.errors.latch(ino, error);
       this.#open.errors.latchAnywhere(error);
     }
     const names = [...this.#state.directories()].flatMap((directory) =>

@@ -20,7 +20,7 @@ const groupWriteBytesMin = 64 << 10;
 /** A group of at least this size skips the journal. */
 const groupBytesMin = 512 << 10;
 /** Groups being packed and written at once. */
-const groupsInFlightMax = 6;
+const groupsInFlightMax = 12;
 
 interface PayloadWrite {
   readonly seq: number;
