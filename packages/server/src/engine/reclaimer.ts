@@ -120,6 +120,9 @@ export class Reclaimer {
       if (since === undefined) this.#deadSince.set(id, now);
       else if (now - since >= this.#options.graceMs) due.push(segment);
     }
+    // What made them dead must be durable: after a crash before that, files point at them again.
+    const { driver } = this.#parts;
+    if (due.length > 0) await driver.durable(driver.appliedIndex);
     for (let begin = 0; begin < due.length && !this.#isClosed; begin += segmentsInParallel) {
       await Promise.all(due.slice(begin, begin + segmentsInParallel).map((segment) => this.#dropSegment(segment)));
     }

@@ -15,6 +15,7 @@ import type { Capacity } from "./capacity.ts";
 import { CommandQueue } from "./command-queue.ts";
 import type { CommandQueueParts } from "./command-queue.ts";
 import type { OperationFigures } from "./operation-figures.ts";
+import { givePayload } from "./payload-pool.ts";
 import type { RequestHandler } from "./request-handler.ts";
 
 /** A client that lost its connection keeps its session for this long. */
@@ -216,7 +217,7 @@ class SessionLink {
         if (this.#isEnded) throw new CfsError("INVALID", "the session has ended");
         this.#take(decodeClientMessage(frame.head), payload);
       } catch (reason) {
-        if (payload) this.#parts.pool.give(payload);
+        if (payload) givePayload(this.#parts.pool, payload);
         if (!this.#isEnded) this.drop(CfsError.from(reason));
       }
     }
@@ -281,7 +282,7 @@ class SessionLink {
     if (!clientCommands.has(command.type)) throw new CfsError("NOT_PERMITTED", `a client may not send ${command.type}`);
     if (seq <= this.#lastSeq) {
       // Sent again after a reconnect, though it had arrived.
-      if (payload) this.#parts.pool.give(payload);
+      if (payload) givePayload(this.#parts.pool, payload);
       return;
     }
     const wantsPayload = command.type === "write" && command.source.kind === "payload";
