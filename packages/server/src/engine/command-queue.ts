@@ -12,11 +12,7 @@ import type { ClientCommand, Proposed, ShardDriver, ShardLog, Write } from "@cfs
 import type { BufferPool } from "@cfs/storage";
 import type { Capacity } from "./capacity.ts";
 import type { PackQueue } from "./pack-queue.ts";
-<<<<<<< /tmp/m.ours
-=======
 import { givePayload } from "./payload-pool.ts";
-import { segmentRawBytesMax } from "./segment-writer.ts";
->>>>>>> /tmp/m.theirs
 import type { Piece, SegmentWriter, StoredSegment } from "./segment-writer.ts";
 
 /** A write of this size may go into a group. */
