@@ -48,6 +48,8 @@ export interface Mounted {
 
 const connectTimeoutMs = 5_000;
 const startTimeoutMs = 20_000;
+/** A mount stays below 300 MiB, buffers included, also while a million files are walked. */
+const workerHeapMebibytes = 192;
 
 /** Throws what is wrong with a mount point, before anything is done. */
 export function checkMountpoint(path: string): string {
@@ -120,11 +122,15 @@ export async function mountCfs(options: MountOptions, isForeground: boolean): Pr
 
 async function startWorker(options: MountOptions, fd: number, isForeground: boolean): Promise<Mounted> {
   const log = options.logFile === null ? (isForeground ? "inherit" : "ignore") : openSync(options.logFile, "a", 0o600);
-  const worker = spawn(process.execPath, [...process.execArgv, fileURLToPath(new URL("./worker-main.ts", import.meta.url))], {
-    stdio: ["ignore", log, log, fd, "ipc"],
-    detached: !isForeground,
-    cwd: "/",
-  });
+  const worker = spawn(
+    process.execPath,
+    [...process.execArgv, `--max-old-space-size=${workerHeapMebibytes}`, fileURLToPath(new URL("./worker-main.ts", import.meta.url))],
+    {
+      stdio: ["ignore", log, log, fd, "ipc"],
+      detached: !isForeground,
+      cwd: "/",
+    },
+  );
   if (typeof log === "number") closeSync(log);
   const ended = new Promise<number>((resolve) => worker.once("exit", (code, signal) => resolve(signal ? 128 : (code ?? 1))));
   try {

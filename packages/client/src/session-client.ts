@@ -148,7 +148,9 @@ export class SessionClient implements Remote {
           this.#receive(frames, resolve);
         } catch (reason) {
           this.#parts.logger.error("the server sent what this client does not understand", { reason: CfsError.from(reason).message });
-          void connection.close();
+          connection.close().catch((failure: unknown) => {
+            this.#parts.logger.error("closing the connection failed", { reason: CfsError.from(failure).message });
+          });
         }
       };
       const { clientId, host, mountpoint } = this.#options;

@@ -45,6 +45,6 @@ function crash(reason: unknown): void {
   process.exit(1);
 }
 
-for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => unmount().catch(crash));
+for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void unmount().catch(crash));
 process.on("SIGHUP", () => undefined);
-process.once("message", (config: WorkerConfig) => serve(config).catch(crash));
+process.once("message", (config: WorkerConfig) => void serve(config).catch(crash));

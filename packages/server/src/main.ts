@@ -13,6 +13,7 @@ import { NodeStatus } from "./admin/node-status.ts";
 import { ownVersion } from "./admin/version.ts";
 import type { DriveSpace } from "./engine/capacity.ts";
 import { Engine } from "./engine/engine.ts";
+import type { EngineParts } from "./engine/engine.ts";
 import { payloadPool } from "./engine/payload-pool.ts";
 import { openDrives } from "./drives.ts";
 import type { OpenDrives } from "./drives.ts";
@@ -63,17 +64,7 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
   let onStateFailed = (_directory: string): void => undefined;
   const store = await openState({ clock, logger }, drives, (directory) => onStateFailed(directory));
   stack.defer(() => store.close());
-  const engine = await Engine.open(
-    { io, store, drives: drives.list, measure: (indexOf) => measureDrives(drives, indexOf), clock, random, logger },
-    {
-      clusterId: drives.clusterId,
-      nodeId: drives.nodeId,
-      isDegraded: options.degraded,
-      journalCacheBytes,
-      rootUid: process.getuid?.() ?? 0,
-      rootGid: process.getgid?.() ?? 0,
-    },
-  );
+  const engine = await openEngine({ io, store, clock, random, logger }, drives, options.degraded);
   stack.defer(() => engine.close());
   const { clusterId, nodeId, list: open, unusable } = drives;
   const driveSet = await DriveSet.open({ engine, store, io, clock, random, logger, open, clusterId, nodeId, unusable });
@@ -119,6 +110,24 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
       ended.resolve();
     },
   };
+}
+
+async function openEngine(
+  parts: Pick<EngineParts, "io" | "store" | "clock" | "random" | "logger">,
+  drives: OpenDrives,
+  isDegraded: boolean,
+): Promise<Engine> {
+  return Engine.open(
+    { ...parts, drives: drives.list, measure: (indexOf) => measureDrives(drives, indexOf) },
+    {
+      clusterId: drives.clusterId,
+      nodeId: drives.nodeId,
+      isDegraded,
+      journalCacheBytes,
+      rootUid: process.getuid?.() ?? 0,
+      rootGid: process.getgid?.() ?? 0,
+    },
+  );
 }
 
 async function openState(

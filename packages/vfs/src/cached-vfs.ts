@@ -292,8 +292,7 @@ export class CachedVfs implements Vfs {
     const error = new CfsError("IO", `the session with the server is lost: ${message}`);
     this.#logger.error("session lost", { message, undurableBytes: this.#durability.memoryBytes });
     if (!this.#durability.isAllDurable) {
-      for (const { ino } of this.#open.files.all()) this.#open.errors.latch(ino, error);
-      for (const { ino } of this.#open.directories.all()) this.#open.errors.latch(ino, error);
+      for (const ino of this.#state.changedAfter(this.#durability.durableSeq)) this.#open.errors.latch(ino, error);
       this.#open.errors.latchAnywhere(error);
     }
     const names = [...this.#state.directories()].flatMap((directory) =>

@@ -42,6 +42,21 @@ describe("DirectoryNames", () => {
     expect(names.presentCount).toBe(1);
   });
 
+  test("a large directory still knows which names are new after it let names go", () => {
+    const names = new DirectoryNames(ino, true);
+    for (let at = 0; at < 5000; at++) names.set(n(`old${at}`), file(at + 1), at + 1);
+    names.evict(4000, 5000);
+    expect(names.isComplete).toBe(false);
+    expect(names.get(n("old0"))).toBeUndefined();
+    expect(names.excludes(n("old0"))).toBe(false);
+    expect(names.excludes(n("new"))).toBe(true);
+    names.set(n("new"), file(9000), 5001);
+    names.evict(4000, 6000);
+    expect(names.get(n("new"))).toBeUndefined();
+    expect(names.excludes(n("new")), "it exists").toBe(false);
+    expect(names.excludes(n("newer"))).toBe(true);
+  });
+
   test("lists in cookie order from any cookie while names come and go", () => {
     const step = fc.record({
       name: fc.integer({ min: 0, max: 30 }).map((at) => n(`name${at}`)),

@@ -8,6 +8,7 @@ import type { InodeNumber } from "@cfs/core";
 import { NotCached } from "@cfs/metadata";
 import type { Inode } from "@cfs/metadata";
 import { ClockHand, overflowShare } from "./clock-hand.ts";
+import { ownedBytes } from "./owned-bytes.ts";
 
 export interface CachedInode {
   readonly ino: InodeNumber;
@@ -112,22 +113,28 @@ export class InodeCache {
     askedSeq: number,
     hint: { readonly parent: InodeNumber; readonly cookie: number } | null,
   ): void {
-    const entry = this.#entries.get(ino) ?? this.#insert(ino, inode, 0);
+    const entry = this.#entries.get(ino) ?? this.#insert(ino, inode === null ? null : owned(inode), 0);
     if (hint !== null) {
       entry.parent = hint.parent;
       entry.cookie = hint.cookie;
     }
     const known = entry.inode;
-    if (inode === null || known === null || known === inode || entry.seq > askedSeq) return;
+    if (inode === null || known === null || entry.seq > askedSeq) return;
     if (known.isAllocatedStale) {
       known.allocatedBytes = inode.allocatedBytes;
       known.isAllocatedStale = false;
     }
     if (known.inline === null && inode.inline !== null && known.inlineBytes === inode.inlineBytes) {
-      known.inline = inode.inline;
+      known.inline = ownedBytes(inode.inline);
       entry.isInlineUsed = true;
       this.#count(entry);
     }
+  }
+
+  changedAfter(seq: number): InodeNumber[] {
+    const changed: InodeNumber[] = [];
+    for (const entry of this.#entries.values()) if (entry.seq > seq) changed.push(entry.ino);
+    return changed;
   }
 
   drop(ino: InodeNumber): void {
@@ -218,4 +225,10 @@ export class InodeCache {
     this.#sweepAt = isEnough ? 0 : Math.ceil(this.#entries.size * 1.05);
     return newestSeq;
   }
+}
+
+/** The record is ours; the bytes in it may be views of a frame. */
+function owned(inode: Inode): Inode {
+  if (inode.inline !== null) inode.inline = ownedBytes(inode.inline);
+  return inode.target === null ? inode : { ...inode, target: ownedBytes(inode.target) };
 }

@@ -2,7 +2,8 @@
  * Opening, creating, closing and syncing: the life of handles, and where errors of early answers are reported.
  *
  * A write is answered when it is queued. What goes wrong with it later is latched on its inode (latched-errors.ts) and told to the
- * first flush or sync of each handle. A sync waits for every command submitted so far: they are ordered, so that is safe.
+ * first flush or sync of each handle. A sync waits for every command submitted so far, of any file: they are ordered, and so what an
+ * application did before it, such as removing a name elsewhere, is durable with it.
  */
 import { CfsError } from "@cfs/core";
 import type { InodeNumber, Name } from "@cfs/core";

@@ -94,7 +94,7 @@ export class PartialState implements State {
     const directory = this.directory(parent);
     const known = directory?.get(name);
     if (known !== undefined) return known.ino === 0 ? null : (known as Dirent);
-    if (directory?.isComplete === true) return null;
+    if (directory?.excludes(name) === true) return null;
     throw new NotCached({ kind: "dirent", parent, name });
   }
 
@@ -126,6 +126,11 @@ export class PartialState implements State {
     const taken = this.#newOrphans;
     this.#newOrphans = [];
     return taken;
+  }
+
+  /** Inodes whose last change came after command `seq`. */
+  changedAfter(seq: number): InodeNumber[] {
+    return this.#inodes.changedAfter(seq);
   }
 
   peekInode(ino: InodeNumber): CachedInode | undefined {

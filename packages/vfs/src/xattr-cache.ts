@@ -2,6 +2,7 @@
 import type { InodeNumber } from "@cfs/core";
 import { NotCached } from "@cfs/metadata";
 import { ClockHand } from "./clock-hand.ts";
+import { ownedBytes } from "./owned-bytes.ts";
 
 interface CachedValues {
   readonly ino: InodeNumber;
@@ -45,7 +46,7 @@ export class XattrCache {
   }
 
   learn(ino: InodeNumber, name: string, value: Uint8Array | null): void {
-    if (this.#entries.get(ino)?.values.has(name) !== true) this.#put(ino, name, value);
+    if (this.#entries.get(ino)?.values.has(name) !== true) this.#put(ino, name, value === null ? null : ownedBytes(value));
   }
 
   drop(ino: InodeNumber): void {

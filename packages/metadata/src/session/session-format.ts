@@ -92,32 +92,32 @@ function encodeRequest(writer: ByteWriter, request: Request): void {
   switch (request.kind) {
     case "inode":
       writer.varint(request.ino).u8(request.withInline ? 1 : 0);
-      return;
+      break;
     case "dirent":
       writer
         .varint(request.parent)
         .latin1(request.name)
         .u8(request.withInline ? 1 : 0);
-      return;
+      break;
     case "directory":
       writer
         .varint(request.parent)
         .varint(request.cookie)
         .varint(request.limit)
         .u8(request.withInline ? 1 : 0);
-      return;
+      break;
     case "xattr":
       writer.varint(request.ino).utf8(request.name);
-      return;
+      break;
     case "read":
       writer.varint(request.ino).varint(request.offsetBytes).varint(request.lengthBytes);
-      return;
+      break;
     case "seek":
       writer.varint(request.ino).varint(request.offsetBytes).u8(request.whence);
-      return;
+      break;
     case "statistics":
     case "grant":
-      return;
+      break;
     default:
       unreachable(request, "request");
   }

@@ -52,7 +52,12 @@ class TestStore extends MemoryKv implements ShardStore {
   }
 }
 
-async function bed(): Promise<{ log: TestLog; store: TestStore; driver: SingleReplica; run(command: Command, payload?: Uint8Array): LogPlace }> {
+async function bed(): Promise<{
+  log: TestLog;
+  store: TestStore;
+  driver: SingleReplica;
+  run(command: Command, payload?: Uint8Array): LogPlace;
+}> {
   const log = new TestLog();
   const store = new TestStore();
   const driver = await SingleReplica.open({ log, store, state: new KvState(store), clock: stillClock, logger: silentLogger });
@@ -75,7 +80,19 @@ const settled = async (): Promise<void> => {
 test("a journal file whose last use went by a command that is not durable yet is kept", async () => {
   const { log, store, driver, run } = await bed();
   const ino = inodeNumber(1, 100);
-  run({ type: "makeNode", parent: rootInode, name: "a" as Name, ino, kind: "file", mode: 0o600, umask: 0, rdev: 0, target: null, caller, time });
+  run({
+    type: "makeNode",
+    parent: rootInode,
+    name: "a" as Name,
+    ino,
+    kind: "file",
+    mode: 0o600,
+    umask: 0,
+    rdev: 0,
+    target: null,
+    caller,
+    time,
+  });
   const write = { type: "write", ino, offsetBytes: 0, lengthBytes: 8192, source: { kind: "payload" }, caller, time } as const;
   const command: Write = { ...write, spill: false, setTimes: true, killSetId: false };
   const { fileId } = run(command, new Uint8Array(8192));

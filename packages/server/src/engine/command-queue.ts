@@ -12,8 +12,11 @@ import type { ClientCommand, Proposed, ShardDriver, ShardLog, Write } from "@cfs
 import type { BufferPool } from "@cfs/storage";
 import type { Capacity } from "./capacity.ts";
 import type { PackQueue } from "./pack-queue.ts";
+<<<<<<< /tmp/m.ours
+=======
 import { givePayload } from "./payload-pool.ts";
 import { segmentRawBytesMax } from "./segment-writer.ts";
+>>>>>>> /tmp/m.theirs
 import type { Piece, SegmentWriter, StoredSegment } from "./segment-writer.ts";
 
 /** A write of this size may go into a group. */
@@ -21,7 +24,7 @@ const groupWriteBytesMin = 64 << 10;
 /** A group of at least this size skips the journal. */
 const groupBytesMin = 512 << 10;
 /** Groups being packed and written at once. */
-const groupsInFlightMax = 6;
+const groupsInFlightMax = 12;
 
 interface PayloadWrite {
   readonly seq: number;
@@ -103,7 +106,7 @@ export class CommandQueue {
 
   #gather(write: PayloadWrite): void {
     const last = this.#items.at(-1);
-    if (last?.kind === "group" && !last.stored && last.bytes + write.payload.length <= segmentRawBytesMax) {
+    if (last?.kind === "group" && !last.stored && last.bytes + write.payload.length <= this.#parts.writer.rawBytesMax) {
       last.writes.push(write);
       last.bytes += write.payload.length;
     } else {
@@ -111,7 +114,7 @@ export class CommandQueue {
       this.#items.push({ kind: "group", writes: [write], bytes: write.payload.length, stored: null });
     }
     const group = this.#items.at(-1) as Group;
-    if (group.bytes >= segmentRawBytesMax) this.#seal(group);
+    if (group.bytes >= this.#parts.writer.rawBytesMax) this.#seal(group);
   }
 
   #sealLast(): void {

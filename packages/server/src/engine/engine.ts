@@ -5,7 +5,7 @@
  * replay is done, so what clients see is what was acknowledged.
  */
 import { CfsError, rootInode } from "@cfs/core";
-import type { ClientId, Clock, Logger, Random, SegmentId } from "@cfs/core";
+import type { Clock, Logger, Random, SegmentId } from "@cfs/core";
 import { KvState, SingleReplica, listJournalFiles, listRegions, listSegments, listSessions, regionBytes } from "@cfs/metadata";
 import type { DriveRecord, ListedRegion, Segment, ShardStore } from "@cfs/metadata";
 import { crc32c } from "@cfs/native";
@@ -182,7 +182,7 @@ export class Engine {
 
   async #start(): Promise<void> {
     const sessions = await listSessions(this.state, null, 1_000);
-    this.sessions.expectReturn(sessions.map(({ clientId }) => clientId as ClientId));
+    this.sessions.expectReturn(sessions.map(({ clientId }) => clientId));
     this.reclaimer.start();
     this.#inBackground(() => this.#requeue());
     this.#inBackground(() => this.sweeper.sweep());

@@ -2,7 +2,7 @@
  * Answers the requests of a session: reads of metadata and data. Each looks at the state in the turn in which it is called.
  */
 import { CfsError, unreachable } from "@cfs/core";
-import type { ClientId, Clock, InodeNumber } from "@cfs/core";
+import type { ClientId, Clock } from "@cfs/core";
 import {
   encodeDirectoryReply,
   encodeDirentReply,
@@ -126,7 +126,7 @@ export class RequestHandler {
 
   #seek({ ino, offsetBytes, whence }: Request & { kind: "seek" }): number {
     const { state } = this.#parts;
-    const inode = state.inode(ino as InodeNumber);
+    const inode = state.inode(ino);
     if (!inode) throw new CfsError("STALE_HANDLE", `inode ${ino} is not there any more`);
     const found = seek(state.content, inode, offsetBytes, whence);
     if (found === null) throw new CfsError("NO_DEVICE", `inode ${ino}: nothing is found from offset ${offsetBytes} on`);

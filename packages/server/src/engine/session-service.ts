@@ -129,9 +129,11 @@ export class SessionService {
     }
     const active = this.#active;
     if (active && active.clientId !== hello.clientId) {
+      const who = active.mountpoint === "" ? active.host : `${active.host}:${active.mountpoint}`;
+      if (!active.link) throw new CfsError("AGAIN", `${who} lost its connection; it keeps its session for a few seconds`);
       throw new CfsError(
         "BUSY",
-        `${active.host}:${active.mountpoint} has this file system mounted, and this release serves one mount at a time; unmount it there first`,
+        `${who} has this file system mounted, and this release serves one mount at a time; unmount it there first`,
       );
     }
     const [returning] = this.#returning.keys();

@@ -1,6 +1,6 @@
 import { randomFillSync } from "node:crypto";
 import { silentLogger } from "@cfs/core";
-import type { InodeNumber, SegmentId } from "@cfs/core";
+import type { SegmentId } from "@cfs/core";
 import type { Segment } from "@cfs/metadata";
 import { beforeEach, describe, expect, test } from "vitest";
 import { MemoryIo } from "../device/memory-io.ts";
@@ -39,7 +39,7 @@ class Node {
 
   async put(id: number, bytes: Uint8Array): Promise<Segment> {
     const layout = layoutFor(this.store.driveIndexes.length) as { k: number; m: number };
-    const packed = await this.packer.pack([{ views: [bytes], lengthBytes: bytes.length, ino: 65_537 as InodeNumber, offsetBytes: 8192 }], {
+    const packed = await this.packer.pack([{ views: [bytes], lengthBytes: bytes.length, ino: 65_537, offsetBytes: 8192 }], {
       id,
       generation: 1,
       ...layout,

@@ -228,13 +228,13 @@ export class Cluster implements AsyncDisposable {
     return mount;
   }
 
-  /** The server keeps the place of a client that was killed for the time of its lease. */
+  /** The server keeps the place of a client that was killed for the time of its lease; a machine that stood still makes the command give up. */
   async #mountWhenFree(args: readonly string[]): Promise<CommandResult> {
     const begin = performance.now();
     for (;;) {
       const result = await this.cfs(args);
-      const isBusy = result.code !== 0 && result.stdout.includes('"BUSY"');
-      if (!isBusy || performance.now() - begin > leaseTimeoutMs) return mustSucceed(args, result);
+      const isEarly = result.code !== 0 && /"code": "(BUSY|TIMED_OUT)"/.test(result.stdout);
+      if (!isEarly || performance.now() - begin > leaseTimeoutMs) return mustSucceed(args, result);
       await setTimeout(200);
     }
   }

@@ -44,6 +44,18 @@ describe("durability", () => {
     expect(at.vfs.flush(handle)).toBeUndefined();
   });
 
+  test("sync waits for what was done before it, also to other files", async () => {
+    const at = new Mounted({ serverOptions: { isDurableAtOnce: false } });
+    const quiet = await at.open(await at.make("quiet"));
+    await turn();
+    at.server.makeDurable();
+    await at.write(await at.open(await at.make("busy")), 0, "data");
+    const syncing = at.vfs.sync(quiet, false);
+    expect(await isDone(syncing)).toBe(false);
+    at.server.makeDurable();
+    await syncing;
+  });
+
   test("writers wait while too much is on its way", async () => {
     const at = new Mounted({ serverOptions: { isDurableAtOnce: false }, settings: { writeBytesMax: 1 << 20 } });
     const handle = await at.open(await at.make("file"));
@@ -131,6 +143,8 @@ describe("durability", () => {
     await at.lookup("old");
     at.remote.pause();
     await at.make("new");
+    await at.write(handle, 0, "lost");
+    const untouched = await at.make("closed");
     const syncing = Promise.resolve(at.vfs.sync(handle, false));
     const told: string[] = [];
     at.vfs.onInvalidate = (what) => told.push(what.kind === "entry" ? `entry ${what.name}` : `inode ${what.ino}`);
@@ -138,6 +152,9 @@ describe("durability", () => {
     await at.server.loseSession(at.remote, "fenced");
     await expect(syncing).rejects.toThrow(lost);
     at.remote.resume();
+    expect(() => at.vfs.flush(handle)).not.toThrow();
+    await expect(at.attributes(untouched)).rejects.toMatchObject({ code: "STALE_HANDLE" });
+    expect((await at.read(handle, 0, 10)).length, "what was written is gone").toBe(0);
     expect(told).toContain("entry new");
     expect(told).toContain("entry old");
     expect(told).toContain(`inode ${ino}`);
