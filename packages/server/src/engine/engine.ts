@@ -126,7 +126,7 @@ export class Engine {
       clock,
       logger,
       figures,
-      onSessionClosed: (clientId) => this.#inBackground(() => this.reclaimer.endSession(clientId)),
+      onSessionClosed: (clientId) => this.#inBackground(() => this.reclaimer.endSession(clientId, () => this.sessions.isHeld(clientId))),
     });
     driver.onFailed = (error) => this.onFailed?.(error);
   }
