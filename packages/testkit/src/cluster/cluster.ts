@@ -282,8 +282,9 @@ export async function withCluster(
     await body(cluster);
   } catch (reason) {
     const keep = process.env["CFS_KEEP_LOGS"];
-    if (keep !== undefined)
-      await run("cp", [cluster.serverLog, ...cluster.mounts.map(({ logPath }) => logPath), keep], { timeoutMs: commandTimeoutMs });
+    if (keep !== undefined) {
+      await run("bash", ["-c", 'cp "$1"/*.log "$1"/*.manifest "$2"', "keep", cluster.base, keep], { timeoutMs: commandTimeoutMs });
+    }
     const message = reason instanceof Error ? reason.message : String(reason);
     const replay = options.replay === undefined ? "" : `\nreplay: ${options.replay}`;
     throw new Error(`${message}${replay}\n${cluster.report()}`, { cause: reason });
