@@ -75,10 +75,14 @@ export class ClusterMount {
     await this.#cluster.cfsMust(["umount", this.path]);
   }
 
-  /** SIGKILL for the process that serves the mount, then the dead mount is taken out of the tree. */
+  /** SIGKILL for the process that serves the mount. The dead mount stays and fails until `detach`. */
   async kill9(): Promise<void> {
     process.kill(this.pid, "SIGKILL");
     await untilGone(this.pid);
+  }
+
+  /** Takes a dead mount out of the tree. */
+  async detach(): Promise<void> {
     await run("umount", ["-l", this.path], { timeoutMs: commandTimeoutMs });
   }
 
