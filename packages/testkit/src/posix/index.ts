@@ -7,3 +7,5 @@ export { judge, knownGaps } from "./known-gaps.ts";
 export type { KnownGaps, Verdict } from "./known-gaps.ts";
 export { kindOf, openTestDirectory } from "./test-directory.ts";
 export type { FileSystemKind, TestDirectory } from "./test-directory.ts";
+export { missingPrograms, Workplace } from "./workplace.ts";
+export type { ShellOptions } from "./workplace.ts";
