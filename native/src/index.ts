@@ -34,5 +34,13 @@ export {
   verifyBlocks,
   verifyJobs,
 } from "./pack.ts";
-export type { ChunkCodec, CodecPreference, NativeFragmentHeader, PackedChunk, PackedSegment, PackOptions, Piece, RebuildRequest } from "./pack.ts";
-
+export type {
+  ChunkCodec,
+  CodecPreference,
+  NativeFragmentHeader,
+  PackedChunk,
+  PackedSegment,
+  PackOptions,
+  Piece,
+  RebuildRequest,
+} from "./pack.ts";

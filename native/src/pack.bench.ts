@@ -1,6 +1,19 @@
 /** What packing, rebuilding and verifying cost per byte. Use: node --conditions=cfs-source native/src/pack.bench.ts. Prints figures, judges nothing. */
 import type { ClusterId, SegmentId } from "@cfs/core";
-import { blake3, crc32cBatch, decompressChunk, fragmentCrcs, packedChunkAt, packedChunkCount, packOutputBytesMax, packSegment, packSegmentSync, rebuild, verifyBlocks, verifyJobs } from "./pack.ts";
+import {
+  blake3,
+  crc32cBatch,
+  decompressChunk,
+  fragmentCrcs,
+  packedChunkAt,
+  packedChunkCount,
+  packOutputBytesMax,
+  packSegment,
+  packSegmentSync,
+  rebuild,
+  verifyBlocks,
+  verifyJobs,
+} from "./pack.ts";
 import type { CodecPreference, PackedSegment, Piece } from "./pack.ts";
 
 const segmentBytes = 2 * 1024 * 1024;
@@ -14,7 +27,8 @@ function randomBytes(length: number): Uint8Array {
 
 function textBytes(length: number): Uint8Array {
   let text = "";
-  for (let line = 0; text.length < length; line++) text += `${line} GET /api/v1/items/${(line * 2_654_435_761) % 100_000} 200 ${line % 977} ms user=${line % 31}\n`;
+  for (let line = 0; text.length < length; line++)
+    text += `${line} GET /api/v1/items/${(line * 2_654_435_761) % 100_000} 200 ${line % 977} ms user=${line % 31}\n`;
   return Buffer.from(text.slice(0, length));
 }
 
@@ -23,7 +37,9 @@ function report(name: string, bytesPerRound: number, samplesMs: number[]): void 
   const rate = (ms: number): string => (bytesPerRound / ms / 1e6).toFixed(2).padStart(7);
   const median = samplesMs[Math.floor(samplesMs.length / 2)] as number;
   const best = samplesMs[0] as number;
-  process.stdout.write(`${name.padEnd(52)} ${(median * 1000).toFixed(2).padStart(9)} µs  median ${rate(median)}  best ${rate(best)} GB/s\n`);
+  process.stdout.write(
+    `${name.padEnd(52)} ${(median * 1000).toFixed(2).padStart(9)} µs  median ${rate(median)}  best ${rate(best)} GB/s\n`,
+  );
 }
 
 function timed(name: string, bytesPerRound: number, rounds: number, work: () => void): void {
@@ -36,20 +52,30 @@ function timed(name: string, bytesPerRound: number, rounds: number, work: () => 
   report(name, bytesPerRound, samples);
 }
 
-function optionsFor(out: Uint8Array, dataCount: number, parityCount: number, codec: CodecPreference): Parameters<typeof packSegmentSync>[1] {
+function optionsFor(
+  out: Uint8Array,
+  dataCount: number,
+  parityCount: number,
+  codec: CodecPreference,
+): Parameters<typeof packSegmentSync>[1] {
   return { dataCount, parityCount, clusterId: "00".repeat(16) as ClusterId, segmentId: 1 as SegmentId, generation: 0, codec, out };
 }
 
 async function benchPack(): Promise<void> {
   // Eight different segments in turn, so that the input comes from memory, not from a cache that the last round filled.
-  const sources = { random: Array.from({ length: 8 }, () => randomBytes(segmentBytes)), text: Array.from({ length: 8 }, () => textBytes(segmentBytes)) };
+  const sources = {
+    random: Array.from({ length: 8 }, () => randomBytes(segmentBytes)),
+    text: Array.from({ length: 8 }, () => textBytes(segmentBytes)),
+  };
   const out = new Uint8Array(packOutputBytesMax(1, 2)).fill(1);
   for (const [kind, views] of Object.entries(sources)) {
     const pieces: Piece[][] = views.map((view) => [{ views: [view], phase: 0, origin: none }]);
     let turn = 0;
     const next = (): Piece[] => pieces[turn++ % pieces.length] as Piece[];
     for (const codec of ["none", "lz4", "zstd1"] as const) {
-      timed(`pack 2 MiB ${kind}, 4+2, ${codec}, same thread`, segmentBytes, 60, () => packSegmentSync(next(), optionsFor(out, 4, 2, codec)));
+      timed(`pack 2 MiB ${kind}, 4+2, ${codec}, same thread`, segmentBytes, 60, () =>
+        packSegmentSync(next(), optionsFor(out, 4, 2, codec)),
+      );
     }
     timed(`pack 2 MiB ${kind}, 2+1, lz4, same thread`, segmentBytes, 60, () => packSegmentSync(next(), optionsFor(out, 2, 1, "lz4")));
     const samples: number[] = [];
@@ -60,13 +86,20 @@ async function benchPack(): Promise<void> {
     }
     report(`pack 2 MiB ${kind}, 4+2, lz4, promise`, segmentBytes, samples);
   }
-  const small = Array.from({ length: 512 }, (_, index): Piece => ({ views: [(sources.random[index % 8] as Uint8Array).subarray(index * 4096, index * 4096 + 4096)], phase: 0, origin: new Uint8Array(16) }));
+  const small = Array.from({ length: 512 }, (_, index): Piece => ({
+    views: [(sources.random[index % 8] as Uint8Array).subarray(index * 4096, index * 4096 + 4096)],
+    phase: 0,
+    origin: new Uint8Array(16),
+  }));
   timed("pack 512 pieces of 4 KiB random, 4+2, lz4", segmentBytes, 60, () => packSegmentSync(small, optionsFor(out, 4, 2, "lz4")));
 }
 
 function benchRead(): void {
   const out = new Uint8Array(packOutputBytesMax(4, 2));
-  const packed: PackedSegment = packSegmentSync([{ views: [randomBytes(segmentBytes)], phase: 0, origin: none }], optionsFor(out, 4, 2, "lz4"));
+  const packed: PackedSegment = packSegmentSync(
+    [{ views: [randomBytes(segmentBytes)], phase: 0, origin: none }],
+    optionsFor(out, 4, 2, "lz4"),
+  );
   const size = 4096 + packed.fragmentBytes;
   const fragments = Array.from({ length: 6 }, (_, index) => out.subarray(index * size, index * size + size));
   const payloads = fragments.map((fragment) => fragment.subarray(4096));
@@ -74,7 +107,9 @@ function benchRead(): void {
   const crcs = fragmentCrcs(page, packed.fragmentBytes);
   const present = payloads.map((bytes, index) => (index === 0 || index === 3 ? null : bytes));
   const rebuilt = new Uint8Array(2 * packed.fragmentBytes).fill(1);
-  timed("rebuild 2 lost of 4+2, whole fragments (bytes of segment)", segmentBytes, 200, () => rebuild({ dataCount: 4, parityCount: 2, present, want: [0, 3] }, rebuilt));
+  timed("rebuild 2 lost of 4+2, whole fragments (bytes of segment)", segmentBytes, 200, () =>
+    rebuild({ dataCount: 4, parityCount: 2, present, want: [0, 3] }, rebuilt),
+  );
   const blocks = payloads.map((bytes, index) => (index === 0 ? null : bytes.subarray(4096, 8192)));
   const block = new Uint8Array(4096);
   timed("rebuild one 4 KiB block of 4+2", 4096, 2000, () => rebuild({ dataCount: 4, parityCount: 2, present: blocks, want: [0] }, block));
@@ -98,9 +133,20 @@ function benchDecompress(): void {
     const packed = packSegmentSync([{ views: [textBytes(segmentBytes)], phase: 0, origin: none }], optionsFor(out, 1, 0, codec));
     const chunks = Array.from({ length: packedChunkCount(packed) }, (_, index) => packedChunkAt(packed, index));
     const raw = new Uint8Array(256 * 1024).fill(1);
-    timed(`decompress text, ${codec}, ratio ${(segmentBytes / packed.segmentBytes).toFixed(1)}, ${chunks.length} chunks`, segmentBytes, 100, () => {
-      for (const chunk of chunks) decompressChunk(chunk.codec, out.subarray(4096 + chunk.storedOffset, 4096 + chunk.storedOffset + chunk.storedBytes), chunk.rawBytes, raw);
-    });
+    timed(
+      `decompress text, ${codec}, ratio ${(segmentBytes / packed.segmentBytes).toFixed(1)}, ${chunks.length} chunks`,
+      segmentBytes,
+      100,
+      () => {
+        for (const chunk of chunks)
+          decompressChunk(
+            chunk.codec,
+            out.subarray(4096 + chunk.storedOffset, 4096 + chunk.storedOffset + chunk.storedBytes),
+            chunk.rawBytes,
+            raw,
+          );
+      },
+    );
   }
 }
 

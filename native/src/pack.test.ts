@@ -39,7 +39,15 @@ function noise(length: number, seed: number): Uint8Array {
 }
 
 function options(out: Uint8Array, changes: Partial<PackOptions> = {}): PackOptions {
-  return { dataCount: 2, parityCount: 1, clusterId: "11".repeat(16) as ClusterId, segmentId: 1 as SegmentId, generation: 0, out, ...changes };
+  return {
+    dataCount: 2,
+    parityCount: 1,
+    clusterId: "11".repeat(16) as ClusterId,
+    segmentId: 1 as SegmentId,
+    generation: 0,
+    out,
+    ...changes,
+  };
 }
 
 function piece(...views: Uint8Array[]): Piece {
@@ -86,7 +94,13 @@ describe("verification", () => {
     const broken = Uint8Array.from(slab);
     broken[9000] = (broken[9000] as number) ^ 4;
     expect(verifyBlocks(broken, crcs, 0, 4)).toBe(2);
-    for (const [first, count] of [[0, 5], [1, 4], [-1, 1], [2 ** 31, 1], [0, 2 ** 31]] as const) {
+    for (const [first, count] of [
+      [0, 5],
+      [1, 4],
+      [-1, 1],
+      [2 ** 31, 1],
+      [0, 2 ** 31],
+    ] as const) {
       expect(await codeOf(() => verifyBlocks(slab, crcs, first, count)), `${first} ${count}`).toBe("INVALID");
     }
   });
@@ -132,7 +146,10 @@ describe("packing", () => {
     const slab = noise(600_000, 3);
     const before = blake3(slab);
     const out = new Uint8Array(packOutputBytesMax(2, 1) + 4096);
-    const packed = await packSegment([piece(slab.subarray(1, 100_001), slab.subarray(300_000, 600_000))], options(out.subarray(4096), { codec: "none" }));
+    const packed = await packSegment(
+      [piece(slab.subarray(1, 100_001), slab.subarray(300_000, 600_000))],
+      options(out.subarray(4096), { codec: "none" }),
+    );
     expect(packedChunkAt(packed, 0).rawOffset).toBe(0);
     expect(Buffer.compare(blake3(slab), before)).toBe(0);
     expect(out.subarray(0, 4096).every((byte) => byte === 0)).toBe(true);
@@ -143,7 +160,9 @@ describe("packing", () => {
     const out = new Uint8Array(packOutputBytesMax(1, 0));
     const names = (bytes: Uint8Array): Set<string> => {
       const packed = packSegmentSync([piece(bytes)], options(out, { dataCount: 1, parityCount: 0, codec: "none" }));
-      return new Set(Array.from({ length: packedChunkCount(packed) }, (_, index) => Buffer.from(packedChunkAt(packed, index).hash).toString("hex")));
+      return new Set(
+        Array.from({ length: packedChunkCount(packed) }, (_, index) => Buffer.from(packedChunkAt(packed, index).hash).toString("hex")),
+      );
     };
     const bytes = noise(2_000_000, 4);
     const before = names(bytes);
@@ -156,7 +175,9 @@ describe("packing", () => {
   test("many packs at a time share no scratch, and too many are refused", async () => {
     const sources = Array.from({ length: packsInFlightMax }, (_, index) => noise(150_000 + index * 1000, index + 1));
     const outs = sources.map(() => new Uint8Array(600_000));
-    const running = sources.map((bytes, index) => packSegment([piece(bytes.subarray(0, 1000), bytes.subarray(1000))], options(outs[index] as Uint8Array)));
+    const running = sources.map((bytes, index) =>
+      packSegment([piece(bytes.subarray(0, 1000), bytes.subarray(1000))], options(outs[index] as Uint8Array)),
+    );
     expect(await codeOf(() => packSegment([piece(noise(10, 1))], options(new Uint8Array(40_000))))).toBe("AGAIN");
     const packed = await Promise.all(running);
     packed.forEach((result, index) => {
@@ -242,7 +263,10 @@ describe("life cycle", () => {
   });
 
   test("a worker thread packs, and may be terminated while it does", async () => {
-    for (const rest of ['const { parentPort } = await import("node:worker_threads"); parentPort.postMessage((await pack()).fragmentBytes);', 'const { parentPort } = await import("node:worker_threads"); for (let count = 0; count < 20; count++) pack().catch(() => {}); parentPort.postMessage(4096);']) {
+    for (const rest of [
+      'const { parentPort } = await import("node:worker_threads"); parentPort.postMessage((await pack()).fragmentBytes);',
+      'const { parentPort } = await import("node:worker_threads"); for (let count = 0; count < 20; count++) pack().catch(() => {}); parentPort.postMessage(4096);',
+    ]) {
       const worker = new Worker(script(rest), { eval: true, execArgv: ["--conditions=cfs-source", "--input-type=module"] });
       const answer = await new Promise((resolve, reject) => worker.once("message", resolve).once("error", reject));
       expect(answer).toBe(4096);
@@ -256,7 +280,9 @@ describe("life cycle", () => {
       for (let count = 0; count < 16; count++) { jobs.push(pack()); globalThis.gc(); }
       const done = await Promise.all(jobs);
       process.exit(done.every((packed) => packed.fragmentBytes === 4096) ? 0 : 1);`);
-    const done = spawnSync(process.execPath, ["--expose-gc", "--conditions=cfs-source", "--input-type=module", "-e", code], { encoding: "utf8" });
+    const done = spawnSync(process.execPath, ["--expose-gc", "--conditions=cfs-source", "--input-type=module", "-e", code], {
+      encoding: "utf8",
+    });
     expect({ status: done.status, signal: done.signal, stderr: done.stderr }).toEqual({ status: 0, signal: null, stderr: "" });
   });
 });

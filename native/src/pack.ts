@@ -116,8 +116,20 @@ interface NativePackOptions {
 
 /** Same names and order as in pack.rs. */
 interface PackAddon {
-  packSegment(views: readonly Uint8Array[], pieces: Uint32Array, origins: Uint8Array, options: NativePackOptions, out: readonly Uint8Array[]): Promise<PackedSegment>;
-  packSegmentSync(views: readonly Uint8Array[], pieces: Uint32Array, origins: Uint8Array, options: NativePackOptions, out: readonly Uint8Array[]): PackedSegment;
+  packSegment(
+    views: readonly Uint8Array[],
+    pieces: Uint32Array,
+    origins: Uint8Array,
+    options: NativePackOptions,
+    out: readonly Uint8Array[],
+  ): Promise<PackedSegment>;
+  packSegmentSync(
+    views: readonly Uint8Array[],
+    pieces: Uint32Array,
+    origins: Uint8Array,
+    options: NativePackOptions,
+    out: readonly Uint8Array[],
+  ): PackedSegment;
   packOutputBytes(rawBytes: number, pieceCount: number, originBytes: number, dataCount: number, parityCount: number): number;
   encodeParity(parityCount: number, data: readonly Uint8Array[], parity: Uint8Array): void;
   rebuild(dataCount: number, parityCount: number, present: readonly (Uint8Array | null)[], want: Uint32Array, out: Uint8Array): void;
@@ -230,7 +242,14 @@ export function packedChunkCount(packed: PackedSegment): number {
 /** Chunk `index` of a packed segment; its hash is a view of `packed.hashes`. */
 export function packedChunkAt(packed: PackedSegment, index: number): PackedChunk {
   const [piece, rawOffset, rawBytes, storedOffset, storedBytes, codec] = packed.chunks.subarray(index * 6, index * 6 + 6);
-  if (piece === undefined || rawOffset === undefined || rawBytes === undefined || storedOffset === undefined || storedBytes === undefined || codec === undefined) {
+  if (
+    piece === undefined ||
+    rawOffset === undefined ||
+    rawBytes === undefined ||
+    storedOffset === undefined ||
+    storedBytes === undefined ||
+    codec === undefined
+  ) {
     throw new CfsError("RANGE", `chunk ${index} of ${packedChunkCount(packed)}`);
   }
   return { piece, rawOffset, rawBytes, storedOffset, storedBytes, codec, hash: packed.hashes.subarray(index * 32, index * 32 + 32) };

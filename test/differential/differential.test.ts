@@ -73,11 +73,15 @@ else {
   describe("one file", () => {
     const program = buildC({ name: "exerciser", sources: ["story.h", "story.c", "exerciser.c"].map(source) });
 
-    test.each(seeds.filter((_, index) => index % 2 === 0))("holds what the model holds, seed %i", { timeout: runMs + 5000 }, async (seed) => {
-      const { code, said } = await run(program, [join(tested.path, `file-${seed}`), seed, steps]);
-      expect(said).toContain("right after");
-      expect(code).toBe(0);
-    });
+    test.each(seeds.filter((_, index) => index % 2 === 0))(
+      "holds what the model holds, seed %i",
+      { timeout: runMs + 5000 },
+      async (seed) => {
+        const { code, said } = await run(program, [join(tested.path, `file-${seed}`), seed, steps]);
+        expect(said).toContain("right after");
+        expect(code).toBe(0);
+      },
+    );
 
     test("a wrong byte is found", async () => {
       const { code, said } = await run(program, [join(reference.path, "wrong"), 1, 1000, "plant", 499]);

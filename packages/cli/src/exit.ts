@@ -38,7 +38,7 @@ const nextStepByCode: Readonly<Record<ErrorCode, string>> = {
   CROSS_DEVICE: "copy instead of moving",
   NOT_DIRECTORY: "name a directory",
   IS_DIRECTORY: "name a file",
-  INVALID: "see --help",
+  INVALID: "",
   TEXT_BUSY: "stop the program that runs from this file",
   FILE_TOO_LARGE: "",
   NO_SPACE: "delete something, or add a drive with `cfs admin drive add`",

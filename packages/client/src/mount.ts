@@ -48,6 +48,8 @@ export interface Mounted {
 
 const connectTimeoutMs = 5_000;
 const startTimeoutMs = 20_000;
+/** A mount stays below 300 MiB, buffers included, also while a million files are walked. */
+const workerHeapMebibytes = 192;
 
 /** Throws what is wrong with a mount point, before anything is done. */
 export function checkMountpoint(path: string): string {
@@ -62,7 +64,8 @@ export function checkMountpoint(path: string): string {
     info = statSync(mountpoint);
   } catch (reason) {
     const code = (reason as NodeJS.ErrnoException).code ?? "EIO";
-    if (code === "ENOENT") throw new CfsError("NOT_FOUND", `${mountpoint} does not exist; make it first: mkdir -p ${mountpoint}`, { cause: reason });
+    if (code === "ENOENT")
+      throw new CfsError("NOT_FOUND", `${mountpoint} does not exist; make it first: mkdir -p ${mountpoint}`, { cause: reason });
     throw new CfsError("IO", `${mountpoint} cannot be examined (${code})`, { cause: reason });
   }
   if (!info.isDirectory()) throw new CfsError("NOT_DIRECTORY", `${mountpoint} is not a directory`);
@@ -75,9 +78,15 @@ function checkDevice(): void {
   } catch (reason) {
     const code = (reason as NodeJS.ErrnoException).code ?? "EIO";
     if (code === "ENOENT" || code === "ENODEV" || code === "ENXIO") {
-      throw new CfsError("NO_DEVICE", "/dev/fuse is missing; load the fuse kernel module: modprobe fuse (in a container: give it the device)", { cause: reason });
+      throw new CfsError(
+        "NO_DEVICE",
+        "/dev/fuse is missing; load the fuse kernel module: modprobe fuse (in a container: give it the device)",
+        { cause: reason },
+      );
     }
-    throw new CfsError("ACCESS_DENIED", `/dev/fuse cannot be opened (${code}); run as root or make it accessible to this user`, { cause: reason });
+    throw new CfsError("ACCESS_DENIED", `/dev/fuse cannot be opened (${code}); run as root or make it accessible to this user`, {
+      cause: reason,
+    });
   }
 }
 
@@ -113,11 +122,15 @@ export async function mountCfs(options: MountOptions, isForeground: boolean): Pr
 
 async function startWorker(options: MountOptions, fd: number, isForeground: boolean): Promise<Mounted> {
   const log = options.logFile === null ? (isForeground ? "inherit" : "ignore") : openSync(options.logFile, "a", 0o600);
-  const worker = spawn(process.execPath, [...process.execArgv, fileURLToPath(new URL("./worker-main.ts", import.meta.url))], {
-    stdio: ["ignore", log, log, fd, "ipc"],
-    detached: !isForeground,
-    cwd: "/",
-  });
+  const worker = spawn(
+    process.execPath,
+    [...process.execArgv, `--max-old-space-size=${workerHeapMebibytes}`, fileURLToPath(new URL("./worker-main.ts", import.meta.url))],
+    {
+      stdio: ["ignore", log, log, fd, "ipc"],
+      detached: !isForeground,
+      cwd: "/",
+    },
+  );
   if (typeof log === "number") closeSync(log);
   const ended = new Promise<number>((resolve) => worker.once("exit", (code, signal) => resolve(signal ? 128 : (code ?? 1))));
   try {
@@ -135,7 +148,10 @@ async function whenServing(worker: ChildProcess, options: MountOptions): Promise
   const { server, mountpoint, readOnly, cacheMode, uid, gid, logLevel } = options;
   const config: WorkerConfig = { server, mountpoint, readOnly, cacheMode, uid, gid, logLevel, fuseFd: 3 };
   await new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new CfsError("TIMED_OUT", `the worker did not answer within ${startTimeoutMs / 1000} s; see its log`)), startTimeoutMs);
+    const timer = setTimeout(
+      () => reject(new CfsError("TIMED_OUT", `the worker did not answer within ${startTimeoutMs / 1000} s; see its log`)),
+      startTimeoutMs,
+    );
     const settle = (error: CfsError | null): void => {
       clearTimeout(timer);
       if (error) reject(error);
@@ -146,7 +162,9 @@ async function whenServing(worker: ChildProcess, options: MountOptions): Promise
       else settle(new CfsError(message.code, message.message));
     });
     worker.once("error", (reason) => settle(new CfsError("IO", "the worker could not be started", { cause: reason })));
-    worker.once("exit", (code, signal) => settle(new CfsError("IO", `the worker ended at once (${signal ?? `exit code ${code}`}); see its log`)));
+    worker.once("exit", (code, signal) =>
+      settle(new CfsError("IO", `the worker ended at once (${signal ?? `exit code ${code}`}); see its log`)),
+    );
     worker.send(config);
   });
   await stat(mountpoint);
@@ -170,7 +188,10 @@ export async function unmountCfs(path: string, options: UnmountOptions): Promise
   const until = performance.now() + options.timeoutMs;
   while (isAlive(status.pid)) {
     if (performance.now() > until) {
-      throw new CfsError("TIMED_OUT", `${mountpoint} is unmounted, but its worker (pid ${status.pid}) still brings ${status.undurableCommands} changes to ${status.server}; do not end it`);
+      throw new CfsError(
+        "TIMED_OUT",
+        `${mountpoint} is unmounted, but its worker (pid ${status.pid}) still brings ${status.undurableCommands} changes to ${status.server}; do not end it`,
+      );
     }
     await new Promise<void>((resolve) => {
       setTimeout(resolve, 5);

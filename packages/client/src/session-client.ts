@@ -56,6 +56,12 @@ export type SessionState =
   | { readonly kind: "lost"; readonly reason: string }
   | { readonly kind: "closed" };
 
+/** How long a command waits for company, milliseconds; and how much company is enough. */
+const lazyMs = 3;
+const lazyBytesMax = 256 << 10;
+const lazyFramesMax = 128;
+/** How long after somebody waited for durability writes go out at once, milliseconds. */
+const hurryMs = 5;
 /** More than this is not given to the connection at once. */
 const connectionBytesMax = 8 << 20;
 
@@ -78,6 +84,9 @@ export class SessionClient implements Remote {
   /** Frames that wait for the connection to take them, in order. */
   #outgoing: Frame[] = [];
   #isDraining = false;
+  #lazyBytes = 0;
+  #cancelLazy: (() => void) | null = null;
+  #hurriedUntilMs = 0;
   readonly #waiting = new Map<number, Waiting>();
   #nextRequest = 1;
   #durableSeq = 0;
@@ -139,11 +148,16 @@ export class SessionClient implements Remote {
           this.#receive(frames, resolve);
         } catch (reason) {
           this.#parts.logger.error("the server sent what this client does not understand", { reason: CfsError.from(reason).message });
-          void connection.close();
+          connection.close().catch((failure: unknown) => {
+            this.#parts.logger.error("closing the connection failed", { reason: CfsError.from(failure).message });
+          });
         }
       };
       const { clientId, host, mountpoint } = this.#options;
-      connection.send({ head: encodeClientMessage({ type: "hello", version: sessionVersion, clientId, durableSeq: this.#durableSeq, host, mountpoint }), payload: [] });
+      connection.send({
+        head: encodeClientMessage({ type: "hello", version: sessionVersion, clientId, durableSeq: this.#durableSeq, host, mountpoint }),
+        payload: [],
+      });
     });
   }
 
@@ -167,7 +181,8 @@ export class SessionClient implements Remote {
       welcomed();
     } else if (message.type === "progress") this.#progress(message.durableSeq, message.availableBytes);
     else if (message.seq === 0) this.#refuse(CfsError.fromErrno(message.errno, message.message.replace(/^[A-Z_]+: /, "")));
-    else this.listener?.onRejected({ seq: message.seq, errno: message.errno, message: message.message, ino: message.ino as InodeNumber | 0 });
+    else
+      this.listener?.onRejected({ seq: message.seq, errno: message.errno, message: message.message, ino: message.ino as InodeNumber | 0 });
   }
 
   /** The server ends the session or does not begin it. */
@@ -213,20 +228,39 @@ export class SessionClient implements Remote {
     this.#pump();
   }
 
-  /** Queues a frame behind those that wait; what is sent before the welcome goes out with it. */
+  /** Queues a frame and everything before it to go out now; what is sent before the welcome goes out with it. */
   #send(frame: Frame): void {
     if (!this.#isWelcome) return;
     this.#outgoing.push(frame);
-    if (this.#outgoing.length === 1) this.#pump();
+    this.#pump();
+  }
+
+  /** A command may wait for company: one message, one turn of the server and one journal write then serve many. */
+  #sendLazily(frame: Frame, payloadBytes: number): void {
+    if (!this.#isWelcome) return;
+    this.#outgoing.push(frame);
+    this.#lazyBytes += payloadBytes + frame.head.length;
+    // Where somebody just waited for durability, the next write is likely to be waited for too.
+    const isUrgent = payloadBytes > 0 && this.#parts.clock.monotonicMs() < this.#hurriedUntilMs;
+    if (isUrgent || this.#lazyBytes >= lazyBytesMax || this.#outgoing.length >= lazyFramesMax) this.#pump();
+    else this.#cancelLazy ??= this.#parts.clock.after(lazyMs, () => this.#pump());
+  }
+
+  hurry(): void {
+    this.#hurriedUntilMs = this.#parts.clock.monotonicMs() + hurryMs;
+    this.#pump();
   }
 
   /** Gives frames to the connection as long as it keeps up, so that little is in flight twice when it breaks. */
   #pump(): void {
     const connection = this.#connection;
-    if (!connection || this.#isDraining) return;
+    this.#cancelLazy?.();
+    this.#cancelLazy = null;
+    if (!connection || !this.#isWelcome || this.#isDraining) return;
     let sent = 0;
     while (sent < this.#outgoing.length && connection.queuedBytes < connectionBytesMax) connection.send(this.#outgoing[sent++] as Frame);
     this.#outgoing.splice(0, sent);
+    this.#lazyBytes = 0;
     if (this.#outgoing.length === 0) return;
     this.#isDraining = true;
     connection.drained().then(
@@ -237,7 +271,7 @@ export class SessionClient implements Remote {
 
   #drained(): void {
     this.#isDraining = false;
-    if (this.#isWelcome) this.#pump();
+    this.#pump();
   }
 
   #disconnected(connection: Connection, reason: CfsError): void {
@@ -285,7 +319,9 @@ export class SessionClient implements Remote {
     }
     const frame: Frame = { head: encodeClientMessage({ type: "command", seq, command }), payload };
     this.#submitted.push({ seq, frame, release });
-    this.#send(frame);
+    let payloadBytes = 0;
+    for (const part of payload) payloadBytes += part.length;
+    this.#sendLazily(frame, payloadBytes);
   }
 
   #ask(request: Request, wait?: VfsWait): Promise<{ body: Uint8Array; payload: Uint8Array }> {
@@ -326,11 +362,18 @@ export class SessionClient implements Remote {
     this.#waiting.delete(message.id);
     if (message.errno === 0) {
       // The head is borrowed for this callback, and what is decoded of it may be kept.
-      waiting.resolve({ body: message.body.slice(), payload });
+      waiting.resolve({ body: Uint8Array.from(message.body), payload });
       return;
     }
     if (payload.length > 0) this.#parts.give(payload);
-    waiting.reject(CfsError.fromErrno(message.errno, Buffer.from(message.body).toString("utf8").replace(/^[A-Z_]+: /, "")));
+    waiting.reject(
+      CfsError.fromErrno(
+        message.errno,
+        Buffer.from(message.body)
+          .toString("utf8")
+          .replace(/^[A-Z_]+: /, ""),
+      ),
+    );
   }
 
   async takeGrant(): Promise<{ readonly begin: number; readonly end: number }> {
@@ -343,11 +386,20 @@ export class SessionClient implements Remote {
     return decodeInodeReply((await this.#ask({ kind: "inode", ino, withInline })).body);
   }
 
-  async fetchDirent(parent: InodeNumber, name: Name, withInline: boolean): Promise<{ readonly dirent: NamedDirent; readonly inode: Inode } | null> {
+  async fetchDirent(
+    parent: InodeNumber,
+    name: Name,
+    withInline: boolean,
+  ): Promise<{ readonly dirent: NamedDirent; readonly inode: Inode } | null> {
     return decodeDirentReply((await this.#ask({ kind: "dirent", parent, name, withInline })).body);
   }
 
-  async fetchDirectory(parent: InodeNumber, cookie: number, limit: number, withInline: boolean): Promise<{ readonly entries: readonly ListedEntry[]; readonly isEnd: boolean }> {
+  async fetchDirectory(
+    parent: InodeNumber,
+    cookie: number,
+    limit: number,
+    withInline: boolean,
+  ): Promise<{ readonly entries: readonly ListedEntry[]; readonly isEnd: boolean }> {
     const { body } = await this.#ask({ kind: "directory", parent, cookie, limit, withInline });
     const { entries, isEnd } = decodeDirectoryReply(body);
     return { entries: entries.map(({ dirent, inode }) => ({ ...dirent, inode })), isEnd };
@@ -369,7 +421,15 @@ export class SessionClient implements Remote {
 
   async statistics(): Promise<FileSystemStatistics> {
     const numbers = decodeNumbersReply((await this.#ask({ kind: "statistics" })).body, 7);
-    const [blockSizeBytes, blocks, blocksFree, blocksAvailable, files, filesFree, nameBytesMax] = numbers as [number, number, number, number, number, number, number];
+    const [blockSizeBytes, blocks, blocksFree, blocksAvailable, files, filesFree, nameBytesMax] = numbers as [
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
     return { blockSizeBytes, blocks, blocksFree, blocksAvailable, files, filesFree, nameBytesMax };
   }
 

@@ -39,10 +39,12 @@ async function serve(config: WorkerConfig): Promise<void> {
 
 /** What nobody expected ends the process: the kernel then fails what waits, and the log says why. */
 function crash(reason: unknown): void {
-  log(`${JSON.stringify({ level: "error", message: "the worker failed", reason: reason instanceof Error ? (reason.stack ?? reason.message) : String(reason) })}\n`);
+  log(
+    `${JSON.stringify({ level: "error", message: "the worker failed", reason: reason instanceof Error ? (reason.stack ?? reason.message) : String(reason) })}\n`,
+  );
   process.exit(1);
 }
 
-for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => unmount().catch(crash));
+for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void unmount().catch(crash));
 process.on("SIGHUP", () => undefined);
-process.once("message", (config: WorkerConfig) => serve(config).catch(crash));
+process.once("message", (config: WorkerConfig) => void serve(config).catch(crash));

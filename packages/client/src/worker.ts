@@ -15,6 +15,7 @@ import type { MountStatus } from "./control-socket.ts";
 import type { CacheMode } from "./mount.ts";
 import { PayloadMemory } from "./payload-memory.ts";
 import { SessionClient } from "./session-client.ts";
+import type { SessionClientOptions, SessionClientParts } from "./session-client.ts";
 
 /** What the mounting process tells its worker. */
 export interface WorkerConfig {
@@ -35,6 +36,8 @@ export type WorkerMessage = { readonly type: "ready" } | { readonly type: "faile
 const connectTimeoutMs = 5_000;
 const retryMs = 200;
 const readAheadBytes = 8 << 20;
+/** Longer than any lease (server: leaseMs), and shorter than the patience of the mounting process. */
+const leaseWaitMs = 12_000;
 
 export interface Worker {
   /** Resolves when the mount is gone and everything is durable on the server. */
@@ -48,7 +51,7 @@ export async function startWorker(config: WorkerConfig, writeLog: (line: string)
   const clock = systemClock();
   const memory = new PayloadMemory();
   const transport = new Http2Transport({ clock, pool: memory });
-  const remote = await SessionClient.open(
+  const remote = await openSession(
     {
       connect: (signal) => transport.connect(config.server, { timeoutMs: connectTimeoutMs, signal }),
       clock,
@@ -57,13 +60,21 @@ export async function startWorker(config: WorkerConfig, writeLog: (line: string)
     },
     { clientId: randomBytes(16).toString("hex") as ClientId, host: hostname(), mountpoint: config.mountpoint, retryMs },
   );
-  const vfs = new CachedVfs({ remote, clock, logger }, { isReadOnly: config.readOnly });
+  const vfs = new CachedVfs({ remote, clock, logger }, { isReadOnly: config.readOnly, kernelOwnsTimes: config.cacheMode === "writeback" });
   const device = new FuseDevice({ fd: config.fuseFd, ownsFd: true });
   const presented =
     config.uid === null && config.gid === null
       ? null
-      : { uid: config.uid ?? process.getuid?.() ?? 0, gid: config.gid ?? process.getgid?.() ?? 0, storedUid: config.uid ?? 0, storedGid: config.gid ?? 0 };
-  const session = new FuseSession({ vfs, device, logger }, { readOnly: config.readOnly, writebackCache: config.cacheMode === "writeback", presented });
+      : {
+          uid: config.uid ?? process.getuid?.() ?? 0,
+          gid: config.gid ?? process.getgid?.() ?? 0,
+          storedUid: config.uid ?? 0,
+          storedGid: config.gid ?? 0,
+        };
+  const session = new FuseSession(
+    { vfs, device, logger },
+    { readOnly: config.readOnly, writebackCache: config.cacheMode === "writeback", presented },
+  );
   session.start();
   await session.ready;
   await setReadAhead(config.mountpoint, readAheadBytes, logger);
@@ -77,6 +88,22 @@ export async function startWorker(config: WorkerConfig, writeLog: (line: string)
     control.close();
   });
   return { ended, close: () => session.close() };
+}
+
+/** A client that died keeps its session for its lease: then the next one waits for the end of it. */
+async function openSession(parts: SessionClientParts, options: SessionClientOptions): Promise<SessionClient> {
+  const untilMs = parts.clock.monotonicMs() + leaseWaitMs;
+  for (;;) {
+    try {
+      return await SessionClient.open(parts, options);
+    } catch (reason) {
+      if (CfsError.from(reason).code !== "AGAIN" || parts.clock.monotonicMs() > untilMs) throw reason;
+      parts.logger.info("waiting for the session of a client that is gone", { reason: CfsError.from(reason).message });
+      await new Promise<void>((resolve) => {
+        setTimeout(resolve, retryMs);
+      });
+    }
+  }
 }
 
 function mountStatus(config: WorkerConfig, remote: SessionClient, vfs: CachedVfs): MountStatus {
@@ -103,4 +130,3 @@ export function failureMessage(reason: unknown): WorkerMessage {
   const error = CfsError.from(reason);
   return { type: "failed", code: error.code, message: error.message.replace(/^[A-Z_]+: /, "") };
 }
-

@@ -3,6 +3,8 @@ export { MemoryKv, scanLimitMax } from "./kv/memory-kv.ts";
 export type { KvEntry, KvKey, KvRange, KvWrite, OrderedKv } from "./kv/ordered-kv.ts";
 export { accessAclName, defaultAclName } from "./namespace/acl.ts";
 export { advanceSession, applyCommand } from "./namespace/apply.ts";
+export { listAllDirents, parentOf } from "./namespace/all-dirents.ts";
+export type { DirentPage, PlacedDirent } from "./namespace/all-dirents.ts";
 export { checkDefaults, checkState } from "./namespace/check/check.ts";
 export type { CheckLimits, Problem } from "./namespace/check/check.ts";
 export { decodeCommand, encodeCommand, readCommand, writeCommand } from "./namespace/command-format.ts";
@@ -17,10 +19,29 @@ export { isName, nameBytesMax, nameError, targetBytesMax } from "./namespace/nam
 export { isInGroup, isOwnerOrRoot, isStickyRefusal, mayAccess, mayExecute, mayRead, mayWrite } from "./namespace/permission.ts";
 export { locate, seek, seekData, seekHole } from "./namespace/queries.ts";
 export type { Piece } from "./namespace/queries.ts";
-export { decodeInode, encodeInode, readClientId, readInode, readInodeNumber, readKind, writeInode, writeKind } from "./namespace/record-format.ts";
+export {
+  decodeInode,
+  encodeInode,
+  readClientId,
+  readInode,
+  readInodeNumber,
+  readKind,
+  writeInode,
+  writeKind,
+} from "./namespace/record-format.ts";
 export type * from "./namespace/records.ts";
 export { fileKinds, inlineBytesMax, regionBytes } from "./namespace/records.ts";
-export { listCandidates, listDirectory, listJournalFiles, listLimitMax, listOrphans, listRegions, listSegments, listSessions, listZombies } from "./namespace/state-scans.ts";
+export {
+  listCandidates,
+  listDirectory,
+  listJournalFiles,
+  listLimitMax,
+  listOrphans,
+  listRegions,
+  listSegments,
+  listSessions,
+  listZombies,
+} from "./namespace/state-scans.ts";
 export type { ListedRegion } from "./namespace/state-scans.ts";
 export { NotCached } from "./namespace/state.ts";
 export type { ApplyContext, ContentState, Missing, Outcome, State } from "./namespace/state.ts";

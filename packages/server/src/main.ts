@@ -3,16 +3,25 @@
  */
 import { statfs, stat } from "node:fs/promises";
 import { CfsError, jsonLogger, systemClock, systemRandom } from "@cfs/core";
-import type { Logger, LogLevel } from "@cfs/core";
+import type { Clock, Logger, LogLevel } from "@cfs/core";
 import { crc32c } from "@cfs/native";
-import { RpcServer } from "@cfs/rpc";
+import { adminService, RpcServer, serveUnary } from "@cfs/rpc";
 import type { Address } from "@cfs/rpc";
 import { MirroredKv, RingIo } from "@cfs/storage";
+import { adminHandlers } from "./admin/admin-service.ts";
+import { NodeStatus } from "./admin/node-status.ts";
+import { ownVersion } from "./admin/version.ts";
 import type { DriveSpace } from "./engine/capacity.ts";
 import { Engine } from "./engine/engine.ts";
+import type { EngineParts } from "./engine/engine.ts";
 import { payloadPool } from "./engine/payload-pool.ts";
 import { openDrives } from "./drives.ts";
 import type { OpenDrives } from "./drives.ts";
+import { checkAddress } from "./http/check-address.ts";
+import { HttpServer } from "./http/http-server.ts";
+import { Metrics } from "./http/metrics.ts";
+import { DriveSet } from "./maintenance/drive-set.ts";
+import { stateDirectories } from "./maintenance/state-directories.ts";
 
 export interface ServerOptions {
   /** One directory per drive. New and empty ones make a new cluster, when all of them are. */
@@ -21,10 +30,14 @@ export interface ServerOptions {
   /** Where /metrics and /healthz are served; null for nowhere. */
   readonly http: Address | null;
   readonly logLevel: LogLevel;
+  /** Start without the drives that cannot be used. */
+  readonly degraded: boolean;
 }
 
 export interface RunningServer {
   readonly address: Address;
+  /** Null when nothing is served over HTTP. */
+  readonly httpAddress: Address | null;
   /** Resolves when the server has stopped; rejects with what it could not go on from. */
   readonly ended: Promise<void>;
   close(): Promise<void>;
@@ -33,8 +46,6 @@ export interface RunningServer {
 const poolBytes = 96 << 20;
 const journalCacheBytes = 16 << 20;
 const stateCacheBytes = 32 << 20;
-/** Copies of the state, each on a drive of its own. */
-const stateCopies = 3;
 
 export async function startServer(options: ServerOptions, writeLog: (line: string) => void): Promise<RunningServer> {
   const logger = jsonLogger(writeLog, options.logLevel);
@@ -43,27 +54,35 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
   const ended = Promise.withResolvers<void>();
   await using stack = new AsyncDisposableStack();
 
+  await checkAddress(options.listen);
+  if (options.http !== null) await checkAddress(options.http);
   const io = await RingIo.open({ poolBytes });
   stack.defer(() => io.shutDown());
   logger.info("drives are accessed", { by: io.description });
-  const drives = await openDrives({ io, random, clock, logger }, options.data);
+  const drives = await openDrives({ io, random, clock, logger }, options.data, { isDegraded: options.degraded });
   stack.defer(() => drives.close());
-  const store = await MirroredKv.open(
-    { crc32c, clock, log: logger },
-    drives.list.slice(0, stateCopies).map(({ statePath }) => statePath),
-    {
-      onMemberFailed: (directory, error) => logger.error("a copy of the state failed", { directory, reason: error.message }),
-      onResync: (directory, entries, isDone) => logger.info("a copy of the state is being filled", { directory, entries, isDone }),
-    },
-    { storeId: drives.nodeId, isGated: true, cacheBytes: stateCacheBytes },
-  );
+  let onStateFailed = (_directory: string): void => undefined;
+  const store = await openState({ clock, logger }, drives, (directory) => onStateFailed(directory));
   stack.defer(() => store.close());
-  const engine = await Engine.open(
-    { io, store, drives: drives.list, measure: (indexOf) => measureDrives(drives, indexOf), clock, random, logger },
-    { clusterId: drives.clusterId, nodeId: drives.nodeId, journalCacheBytes, rootUid: process.getuid?.() ?? 0, rootGid: process.getgid?.() ?? 0 },
-  );
+  const engine = await openEngine({ io, store, clock, random, logger }, drives, options.degraded);
   stack.defer(() => engine.close());
-  const rpc = await RpcServer.listen({ clock, pool: payloadPool(io.pool) }, options.listen, { onConnection: (connection) => engine.sessions.accept(connection), routes: [] });
+  const { clusterId, nodeId, list: open, unusable } = drives;
+  const driveSet = await DriveSet.open({ engine, store, io, clock, random, logger, open, clusterId, nodeId, unusable });
+  stack.defer(() => driveSet.close());
+  onStateFailed = (directory) => driveSet.stateFailed(directory);
+  const status = new NodeStatus({ engine, driveSet, store, open, io, clock }, { clusterId, nodeId, version: ownVersion() });
+  const metrics = new Metrics({ engine, driveSet, status });
+  const http =
+    options.http === null
+      ? null
+      : await HttpServer.listen({ metrics, health: () => ({ ...status.health(), fatal: status.fatal }), logger }, options.http);
+  stack.defer(() => http?.close());
+  let onShutdown = (): void => undefined;
+  const admin = adminHandlers({ engine, store, driveSet, status, clock, logger, onShutdown: () => onShutdown() });
+  const rpc = await RpcServer.listen({ clock, pool: payloadPool(io.pool) }, options.listen, {
+    onConnection: (connection) => engine.sessions.accept(connection),
+    routes: serveUnary({ clock }, adminService, admin),
+  });
   stack.defer(() => rpc.close());
   logger.info("serving", { host: rpc.address.host, port: rpc.address.port, drives: drives.list.length, clusterId: drives.clusterId });
 
@@ -75,19 +94,59 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
   };
   engine.onFailed = (error) => {
     logger.error("the server cannot go on", { reason: error.message });
+    status.fatal = error.message;
     close().then(
       () => ended.reject(error),
       () => ended.reject(error),
     );
   };
+  onShutdown = () => void close().then(ended.resolve, ended.reject);
   return {
     address: rpc.address,
+    httpAddress: http?.address ?? null,
     ended: ended.promise,
     close: async () => {
       await close();
       ended.resolve();
     },
   };
+}
+
+async function openEngine(
+  parts: Pick<EngineParts, "io" | "store" | "clock" | "random" | "logger">,
+  drives: OpenDrives,
+  isDegraded: boolean,
+): Promise<Engine> {
+  return Engine.open(
+    { ...parts, drives: drives.list, measure: (indexOf) => measureDrives(drives, indexOf) },
+    {
+      clusterId: drives.clusterId,
+      nodeId: drives.nodeId,
+      isDegraded,
+      journalCacheBytes,
+      rootUid: process.getuid?.() ?? 0,
+      rootGid: process.getgid?.() ?? 0,
+    },
+  );
+}
+
+async function openState(
+  { clock, logger }: { clock: Clock; logger: Logger },
+  drives: OpenDrives,
+  onFailed: (directory: string) => void,
+): Promise<MirroredKv> {
+  return MirroredKv.open(
+    { crc32c, clock, log: logger },
+    await stateDirectories(drives.list),
+    {
+      onMemberFailed: (directory, error) => {
+        logger.error("a copy of the state failed", { directory, reason: error.message });
+        onFailed(directory);
+      },
+      onResync: (directory, entries, isDone) => logger.info("a copy of the state is being filled", { directory, entries, isDone }),
+    },
+    { storeId: drives.nodeId, isGated: true, cacheBytes: stateCacheBytes },
+  );
 }
 
 async function stop(stack: AsyncDisposableStack, logger: Logger): Promise<void> {

@@ -1,14 +1,22 @@
-/** @cfs/testkit */
-export {};
-
+/** Test equipment: servers in memory, testbeds of real processes, models, conformance suites. Never a runtime dependency. */
+export { Cluster, ClusterMount, startCluster, whyNoMounts, withCluster } from "./cluster/cluster.ts";
+export type { ClusterMountOptions, ClusterOptions } from "./cluster/cluster.ts";
+export { driveKinds, TestDrive, whyNoDrives } from "./cluster/drive-bed.ts";
+export type { DriveKind } from "./cluster/drive-bed.ts";
+export { run, scriptArguments } from "./cluster/program.ts";
+export type { CommandResult } from "./cluster/program.ts";
 export { ioSuite } from "./conformance/io-suite.ts";
 export type { IoFixture } from "./conformance/io-suite.ts";
-export { transportSuite } from "./conformance/transport-suite.ts";
-export type { TransportSuiteOptions, TransportUnderTest } from "./conformance/transport-suite.ts";
-/** Conformance suites, models and simulators for tests of every package. */
 export { kvSuite } from "./conformance/kv-suite.ts";
 export type { KvSuiteFactory } from "./conformance/kv-suite.ts";
-/** Test equipment: servers in memory, models, conformance suites. Never a runtime dependency. */
+export { transportSuite } from "./conformance/transport-suite.ts";
+export type { TransportSuiteOptions, TransportUnderTest } from "./conformance/transport-suite.ts";
+export { NodeFiles } from "./conformance/node-files.ts";
+export { VfsFiles } from "./conformance/posix-files.ts";
+export type { FileStatus, PosixFiles } from "./conformance/posix-files.ts";
+export { vfsCases, vfsSuite } from "./conformance/vfs-suite.ts";
+export type { VfsCase, VfsUnderTest } from "./conformance/vfs-suite.ts";
+export { ManualClock } from "./manual-clock.ts";
 export { MemoryRemote } from "./memory-remote.ts";
 export { MemoryServer } from "./memory-server.ts";
 export type { MemoryServerOptions } from "./memory-server.ts";

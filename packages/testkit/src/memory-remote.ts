@@ -63,6 +63,9 @@ export class MemoryRemote implements Remote {
     this.#wake();
   }
 
+  /** Everything goes out at once here. */
+  hurry(): void {}
+
   submit(seq: number, command: ClientCommand, payload: readonly Uint8Array[], release: (() => void) | null): void {
     assert(seq === this.#lastSeq + 1, "commands are numbered without a gap");
     assert(!this.#isClosed, "a closed session takes no commands");
@@ -81,7 +84,11 @@ export class MemoryRemote implements Remote {
     });
   }
 
-  fetchDirent(parent: InodeNumber, name: Name, withInline: boolean): Promise<{ readonly dirent: NamedDirent; readonly inode: Inode } | null> {
+  fetchDirent(
+    parent: InodeNumber,
+    name: Name,
+    withInline: boolean,
+  ): Promise<{ readonly dirent: NamedDirent; readonly inode: Inode } | null> {
     return this.#call("fetchDirent", () => {
       const dirent = this.#server.state.dirent(parent, name);
       if (dirent === null) return null;
@@ -89,7 +96,12 @@ export class MemoryRemote implements Remote {
     });
   }
 
-  fetchDirectory(parent: InodeNumber, cookie: number, limit: number, withInline: boolean): Promise<{ readonly entries: readonly ListedEntry[]; readonly isEnd: boolean }> {
+  fetchDirectory(
+    parent: InodeNumber,
+    cookie: number,
+    limit: number,
+    withInline: boolean,
+  ): Promise<{ readonly entries: readonly ListedEntry[]; readonly isEnd: boolean }> {
     return this.#call("fetchDirectory", async () => {
       const count = Math.min(limit, this.#server.options.pageEntriesMax);
       const found = await listDirectory(this.#server.state, parent, cookie, count);

@@ -98,7 +98,13 @@ export class MemoryServer {
     if (seq <= session.seq) return 0;
     assert(seq === session.seq + 1, `command ${seq} follows ${session.seq}`);
     const errno = this.refuse(command);
-    const entry: LogEntry = { command: decodeCommand(encodeCommand(command)), clientId, seq, payload: this.#store(payload), isRefused: errno !== 0 };
+    const entry: LogEntry = {
+      command: decodeCommand(encodeCommand(command)),
+      clientId,
+      seq,
+      payload: this.#store(payload),
+      isRefused: errno !== 0,
+    };
     const outcome = this.#apply(entry);
     this.#log.push(entry);
     if (outcome.errno === 0 || errno !== 0) return errno;
@@ -146,7 +152,15 @@ export class MemoryServer {
     const free = Math.floor(this.availableBytes / blockSizeBytes);
     const blocks = Math.floor(this.options.capacityBytes / blockSizeBytes);
     const files = this.state.usage().inodes;
-    return { blockSizeBytes, blocks, blocksFree: free, blocksAvailable: free, files: files + 1_000_000, filesFree: 1_000_000, nameBytesMax: 255 };
+    return {
+      blockSizeBytes,
+      blocks,
+      blocksFree: free,
+      blocksAvailable: free,
+      files: files + 1_000_000,
+      filesFree: 1_000_000,
+      nameBytesMax: 255,
+    };
   }
 
   read(ino: InodeNumber, offsetBytes: number, lengthBytes: number): ReadResult {

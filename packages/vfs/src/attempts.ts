@@ -34,12 +34,12 @@ export class Attempts {
     try {
       return step();
     } catch (reason) {
-      return this.resume(reason, step);
+      if (reason instanceof NotCached || reason instanceof MustWait) return this.#resume(reason, step);
+      throw reason;
     }
   }
 
-  /** Goes on after `reason` was thrown by a first run of the step. */
-  async resume<T>(reason: unknown, step: () => Awaitable<T>): Promise<T> {
+  async #resume<T>(reason: unknown, step: () => Awaitable<T>): Promise<T> {
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
       await this.#waitFor(reason);
       try {

@@ -29,7 +29,18 @@ import { Tree } from "./tree.ts";
 import { withDefaults } from "./vfs-options.ts";
 import type { CachedVfsOptions, CachedVfsSettings } from "./vfs-options.ts";
 import type {
-  AttributeChange, Awaitable, Caller, DirectoryEntry, Entry, FileSystemStatistics, Invalidation, NewNode, OpenFile, ReadResult, Vfs, VfsWait,
+  AttributeChange,
+  Awaitable,
+  Caller,
+  DirectoryEntry,
+  Entry,
+  FileSystemStatistics,
+  Invalidation,
+  NewNode,
+  OpenFile,
+  ReadResult,
+  Vfs,
+  VfsWait,
 } from "./vfs.ts";
 
 export interface CachedVfsParts {
@@ -99,6 +110,7 @@ export class CachedVfs implements Vfs {
     this.#listing = new DirectoryListing({ state, fetcher, attempts, references, content, lease });
     fetcher.namePrefetch = new DirectoryPrefetch({ fetcher, state, clock, logger }, namePrefetchOptions(options));
     fetcher.inlinePrefetch = new DirectoryPrefetch({ fetcher, state, clock, logger }, inlinePrefetchOptions(options));
+    durability.onWait = () => remote.hurry();
     remote.listener = {
       onProgress: (progress) => durability.progress(progress),
       onRejected: (rejection) => this.#onRejected(rejection),
@@ -280,11 +292,12 @@ export class CachedVfs implements Vfs {
     const error = new CfsError("IO", `the session with the server is lost: ${message}`);
     this.#logger.error("session lost", { message, undurableBytes: this.#durability.memoryBytes });
     if (!this.#durability.isAllDurable) {
-      for (const { ino } of this.#open.files.all()) this.#open.errors.latch(ino, error);
-      for (const { ino } of this.#open.directories.all()) this.#open.errors.latch(ino, error);
+      for (const ino of this.#state.changedAfter(this.#durability.durableSeq)) this.#open.errors.latch(ino, error);
       this.#open.errors.latchAnywhere(error);
     }
-    const names = [...this.#state.directories()].flatMap((directory) => [...directory.names()].map(({ name }) => ({ parent: directory.ino, name })));
+    const names = [...this.#state.directories()].flatMap((directory) =>
+      [...directory.names()].map(({ name }) => ({ parent: directory.ino, name })),
+    );
     this.#durability.reset(error);
     this.#numbers.reset();
     this.#state.orphans.clear();

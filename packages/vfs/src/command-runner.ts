@@ -7,7 +7,8 @@
 import type { ClientId, Clock, InodeNumber } from "@cfs/core";
 import { applyCommand, NotCached } from "@cfs/metadata";
 import type { ApplyContext, ClientCommand, FileKind, Moment } from "@cfs/metadata";
-import { Attempts, MustWait } from "./attempts.ts";
+import { MustWait } from "./attempts.ts";
+import type { Attempts } from "./attempts.ts";
 import type { Durability } from "./durability.ts";
 import type { InodeNumbers } from "./inode-numbers.ts";
 import type { PartialState } from "./partial-state.ts";
@@ -61,16 +62,11 @@ export class CommandRunner {
   /** Runs a step that applies commands; its result waits while too much is on its way. */
   change<T>(step: () => T): Awaitable<T> {
     if (this.#isReadOnly) throw quickError("READ_ONLY", "this mount is read-only");
-    return this.held(this.#attempts.run(() => this.#finish(step())));
-  }
-
-  /** Goes on with a change whose first run threw `reason`. */
-  resumeChange<T>(reason: unknown, step: () => T): Awaitable<T> {
-    return this.held(this.#attempts.resume(reason, () => this.#finish(step())));
+    return this.#held(this.#attempts.run(() => this.#finish(step())));
   }
 
   /** Back-pressure: holds a result back while the memory of what is on its way is over its budget. */
-  held<T>(result: Awaitable<T>): Awaitable<T> {
+  #held<T>(result: Awaitable<T>): Awaitable<T> {
     if (result instanceof Promise) return result.then((value) => (this.#durability.hasRoom ? value : this.#whenRoom(value)));
     return this.#durability.hasRoom ? result : this.#whenRoom(result);
   }
@@ -107,7 +103,7 @@ export class CommandRunner {
   }
 
   #submit(command: ClientCommand, payload: PooledPayload | null, spaceBytes: number): void {
-    const seq = this.#durability.submit(payload?.memoryBytes ?? 0, spaceBytes);
+    const seq = this.#durability.submit(payload?.memoryBytes ?? ownBytesOf(command), spaceBytes);
     this.#remote.submit(seq, command, payload?.parts ?? noPayload, payload?.release ?? null);
   }
 
@@ -124,17 +120,31 @@ export class CommandRunner {
   }
 }
 
+/** Bytes that a command carries itself. */
+function ownBytesOf(command: ClientCommand): number {
+  if (command.type === "write") return command.source.kind === "inline" ? command.lengthBytes : 0;
+  return command.type === "setXattr" ? (command.value?.length ?? 0) : 0;
+}
+
 /** For error messages: what was tried, on which object. */
 function describe(command: ClientCommand): string {
   switch (command.type) {
-    case "makeNode": return `making ${command.name ?? "a nameless file"} in directory ${command.parent}`;
-    case "link": return `linking inode ${command.ino} as ${command.name} in directory ${command.parent}`;
-    case "unlink": return `removing ${command.name} from directory ${command.parent}`;
-    case "rename": return `renaming ${command.name} in directory ${command.parent} to ${command.newName} in directory ${command.newParent}`;
-    case "copyRange": return `copying ${command.lengthBytes} bytes from inode ${command.source} to inode ${command.target}`;
+    case "makeNode":
+      return `making ${command.name ?? "a nameless file"} in directory ${command.parent}`;
+    case "link":
+      return `linking inode ${command.ino} as ${command.name} in directory ${command.parent}`;
+    case "unlink":
+      return `removing ${command.name} from directory ${command.parent}`;
+    case "rename":
+      return `renaming ${command.name} in directory ${command.parent} to ${command.newName} in directory ${command.newParent}`;
+    case "copyRange":
+      return `copying ${command.lengthBytes} bytes from inode ${command.source} to inode ${command.target}`;
     case "write":
-    case "allocate": return `${command.type} of ${command.lengthBytes} bytes at ${command.offsetBytes} of inode ${command.ino}`;
-    case "setXattr": return `setting ${command.name} of inode ${command.ino}`;
-    default: return `${command.type} of inode ${command.ino}`;
+    case "allocate":
+      return `${command.type} of ${command.lengthBytes} bytes at ${command.offsetBytes} of inode ${command.ino}`;
+    case "setXattr":
+      return `setting ${command.name} of inode ${command.ino}`;
+    default:
+      return `${command.type} of inode ${command.ino}`;
   }
 }

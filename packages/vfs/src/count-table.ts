@@ -81,7 +81,7 @@ export class CountTable {
     const high = Math.floor(key / 0x1_0000_0000);
     let mixed = Math.imul(key | 0, 0x9e3779b1) ^ Math.imul(high + 0x7f4a7c15, 0x85ebca6b);
     mixed ^= mixed >>> 15;
-    return Math.imul(mixed, 0x2c1b3c6d) >>> 7 & this.#mask;
+    return (Math.imul(mixed, 0x2c1b3c6d) >>> 7) & this.#mask;
   }
 
   #removeAt(at: number): void {

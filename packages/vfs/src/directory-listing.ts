@@ -147,12 +147,18 @@ export class DirectoryListing {
       const inode = cached === undefined && ino === entry.ino ? entry.inode : (cached?.inode ?? null);
       // A name that came here after the page was read leads to an inode that the page does not have: it is listed without attributes.
       const isPaired = entries[at + 1]?.cookie === entry.cookie;
-      if (!this.#give(listing, { name: entry.name, cookie: entry.cookie, ino, kind: known?.kind ?? entry.kind }, inode, isPaired)) return false;
+      if (!this.#give(listing, { name: entry.name, cookie: entry.cookie, ino, kind: known?.kind ?? entry.kind }, inode, isPaired))
+        return false;
     }
     return true;
   }
 
-  #give(listing: Listing, entry: Pick<DirectoryEntry, "name" | "cookie" | "ino" | "kind">, inode: Inode | null, isPaired: boolean): boolean {
+  #give(
+    listing: Listing,
+    entry: Pick<DirectoryEntry, "name" | "cookie" | "ino" | "kind">,
+    inode: Inode | null,
+    isPaired: boolean,
+  ): boolean {
     const { name, ino, kind } = entry;
     const cookie = isPaired && entry.cookie > firstNameCookie ? entry.cookie - 1 : entry.cookie;
     const withEntry = listing.withAttributes && inode !== null;

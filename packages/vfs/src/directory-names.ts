@@ -10,6 +10,10 @@ import { assert } from "@cfs/core";
 import type { InodeNumber, Name } from "@cfs/core";
 import { nameCookie } from "@cfs/metadata";
 import type { Dirent, FileKind } from "@cfs/metadata";
+import { CookieSet } from "./cookie-set.ts";
+
+/** A smaller directory is fetched again faster than its cookies are kept. */
+const keptCookiesMin = 2000;
 
 export interface CachedName {
   readonly name: Name;
@@ -31,6 +35,8 @@ export class DirectoryNames {
   changedSeq = 0;
   presentCount = 0;
   readonly #names: Map<Name, CachedName> = new Map();
+  /** When it was complete and had to let names go: the cookies of all that may exist. */
+  #cookies: CookieSet | null = null;
   #sorted: CachedName[] | null = null;
   #added: CachedName[] = [];
   #goneCount = 0;
@@ -47,6 +53,11 @@ export class DirectoryNames {
 
   get(name: Name): CachedName | undefined {
     return this.#names.get(name);
+  }
+
+  /** Is it certain that a name of which there is no record does not exist? */
+  excludes(name: Name): boolean {
+    return this.isComplete || (this.#cookies !== null && !this.#cookies.has(nameCookie(name)));
   }
 
   names(): IterableIterator<CachedName> {
@@ -80,6 +91,7 @@ export class DirectoryNames {
   /** Every name is here from now on; what was known absent needs no record any more. */
   markComplete(): void {
     this.isComplete = true;
+    this.#cookies = null;
     for (const entry of this.#names.values()) if (entry.ino === 0) this.#names.delete(entry.name);
     assert(this.#names.size === this.presentCount, "a complete directory holds present names only");
   }
@@ -88,6 +100,7 @@ export class DirectoryNames {
   evict(count: number, durableSeq: number): { readonly evicted: number; readonly newestSeq: number } {
     let evicted = 0;
     let newestSeq = 0;
+    const cookies = this.isComplete && this.presentCount >= keptCookiesMin ? this.#allCookies() : null;
     for (const entry of this.#names.values()) {
       if (evicted >= count) break;
       if (entry.seq > durableSeq) continue;
@@ -100,6 +113,7 @@ export class DirectoryNames {
       // Names removed while it was complete left no record: what was asked before the last of them must not come back.
       newestSeq = Math.max(newestSeq, this.changedSeq);
       this.isComplete = false;
+      this.#cookies = cookies;
     }
     return { evicted, newestSeq };
   }
@@ -124,7 +138,20 @@ export class DirectoryNames {
   #add(entry: CachedName): void {
     this.#names.set(entry.name, entry);
     this.presentCount++;
+    if (this.#cookies !== null) this.#rememberCookie(entry);
     if (this.#sorted !== null) this.#added.push(entry);
+  }
+
+  #rememberCookie(entry: CachedName): void {
+    if (entry.cookie === 0) entry.cookie = nameCookie(entry.name);
+    if (this.#cookies?.add(entry.cookie) === false) this.#cookies = null;
+  }
+
+  #allCookies(): CookieSet | null {
+    return CookieSet.of(
+      withCookies([...this.#names.values()]).map((entry) => entry.cookie),
+      this.presentCount,
+    );
   }
 
   #drop(entry: CachedName): void {

@@ -5,7 +5,8 @@
  * Memory held by commands that are not durable is bounded: past `memoryBytesMax` those who submit wait for progress.
  * A lost session rejects every waiter and begins again at sequence number 1.
  */
-import { assert, CfsError } from "@cfs/core";
+import { assert } from "@cfs/core";
+import type { CfsError } from "@cfs/core";
 import type { Progress } from "./remote.ts";
 
 /** What a queued command costs beside its payload, roughly: the command, its record in the queues of the session. */
@@ -63,6 +64,8 @@ export class Durability {
   #submitted: Queue<Submitted> = new Queue();
   #durableWaiters: Queue<Waiter> = new Queue();
   #roomWaiters: Waiter[] = [];
+  /** Hears that somebody begins to wait. */
+  onWait: (() => void) | null = null;
 
   constructor(options: { readonly memoryBytesMax: number }) {
     this.#memoryBytesMax = options.memoryBytesMax;
@@ -111,11 +114,13 @@ export class Durability {
 
   /** Resolves when everything submitted so far is durable. */
   whenDurable(): Promise<void> {
+    this.onWait?.();
     return new Promise((resolve, reject) => this.#durableWaiters.push({ seq: this.#lastSeq, resolve, reject }));
   }
 
   /** Resolves when the memory of what is on its way is inside the budget again. */
   whenRoom(): Promise<void> {
+    this.onWait?.();
     return new Promise((resolve, reject) => this.#roomWaiters.push({ seq: this.#lastSeq, resolve, reject }));
   }
 
@@ -129,7 +134,11 @@ export class Durability {
       this.#spaceBytes -= item.spaceBytes;
       this.#submitted.shift();
     }
-    for (let waiter = this.#durableWaiters.first; waiter !== undefined && waiter.seq <= this.#durableSeq; waiter = this.#durableWaiters.first) {
+    for (
+      let waiter = this.#durableWaiters.first;
+      waiter !== undefined && waiter.seq <= this.#durableSeq;
+      waiter = this.#durableWaiters.first
+    ) {
       this.#durableWaiters.shift();
       waiter.resolve();
     }

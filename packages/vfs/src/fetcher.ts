@@ -53,7 +53,8 @@ export class Fetcher {
   }
 
   fetch(missing: Missing): Promise<void> {
-    return this.#prefetched(missing) ?? this.#coalesced(missing);
+    const key = keyOf(missing);
+    return this.#inFlight.get(key) ?? this.#prefetched(missing) ?? this.#start(key, missing);
   }
 
   /** One page of a listing; not taken into the state. */
@@ -79,10 +80,7 @@ export class Fetcher {
     return this.inlinePrefetch.noteMiss(known.parent, () => known.cookie);
   }
 
-  #coalesced(missing: Missing): Promise<void> {
-    const key = keyOf(missing);
-    const running = this.#inFlight.get(key);
-    if (running !== undefined) return running;
+  #start(key: string, missing: Missing): Promise<void> {
     const fetching = this.#fetchOne(missing).finally(() => this.#inFlight.delete(key));
     this.#inFlight.set(key, fetching);
     return fetching;
@@ -117,8 +115,11 @@ export class Fetcher {
 
 function keyOf(missing: Missing): string {
   switch (missing.kind) {
-    case "inode": return missing.withInline ? `inline ${missing.ino}` : `inode ${missing.ino}`;
-    case "dirent": return `dirent ${missing.parent} ${missing.name}`;
-    case "xattr": return `xattr ${missing.ino} ${missing.name}`;
+    case "inode":
+      return missing.withInline ? `inline ${missing.ino}` : `inode ${missing.ino}`;
+    case "dirent":
+      return `dirent ${missing.parent} ${missing.name}`;
+    case "xattr":
+      return `xattr ${missing.ino} ${missing.name}`;
   }
 }

@@ -109,12 +109,12 @@ export class FileContent {
       return count;
     });
     // `data` is borrowed until this call returns; a later attempt needs bytes of its own.
-    if (!isWritten) bytes = Uint8Array.from(data);
+    if (!isWritten) bytes = new Uint8Array(data);
     return written;
   }
 
   async #writePieces(file: FileHandle, offsetBytes: number, borrowed: Uint8Array, options: WriteOptions): Promise<number> {
-    const data = Uint8Array.from(borrowed);
+    const data = new Uint8Array(borrowed);
     let written = 0;
     while (written < data.length) {
       const piece = data.subarray(written, written + pieceBytesMax);
@@ -143,9 +143,19 @@ export class FileContent {
 
   /** Inside a step, after the checks. `data` is borrowed. */
   writeBytes(inode: Inode, offsetBytes: number, data: Uint8Array, caller: Caller, killSetId: boolean, setTimes: boolean): void {
-    const common = { type: "write", ino: inode.ino, offsetBytes, lengthBytes: data.length, setTimes, killSetId, spill: false, caller, time: this.#commands.now() } as const;
+    const common = {
+      type: "write",
+      ino: inode.ino,
+      offsetBytes,
+      lengthBytes: data.length,
+      setTimes,
+      killSetId,
+      spill: false,
+      caller,
+      time: this.#commands.now(),
+    } as const;
     if (fitsInline(inode, offsetBytes, data.length)) {
-      this.#commands.apply({ ...common, source: { kind: "inline", bytes: Uint8Array.from(data) } }, null, data.length);
+      this.#commands.apply({ ...common, source: { kind: "inline", bytes: new Uint8Array(data) } }, null, data.length);
       return;
     }
     if (needsSpill(inode, common)) this.spill(inode, caller);
@@ -158,8 +168,16 @@ export class FileContent {
     if (inline === null) return;
     const lengthBytes = inline.length;
     const command: Write = {
-      type: "write", ino: inode.ino, offsetBytes: 0, lengthBytes, source: { kind: "payload" }, setTimes: false, killSetId: false, spill: true,
-      caller, time: this.#commands.now(),
+      type: "write",
+      ino: inode.ino,
+      offsetBytes: 0,
+      lengthBytes,
+      source: { kind: "payload" },
+      setTimes: false,
+      killSetId: false,
+      spill: true,
+      caller,
+      time: this.#commands.now(),
     };
     this.#applyPayload(command, inline);
   }
@@ -182,8 +200,7 @@ export class FileContent {
     const reading = this.#remote.read(inode.ino, offsetBytes, lengthBytes, wait);
     this.#touch(file, inode);
     const result = await reading;
-    const now = this.#state.peekInode(file.ino)?.inode;
-    const sizeBytes = now == null ? offsetBytes + lengthBytes : now.sizeBytes;
+    const sizeBytes = this.#state.peekInode(file.ino)?.inode?.sizeBytes ?? offsetBytes + lengthBytes;
     return cutResult(result, Math.min(lengthBytes, Math.max(0, sizeBytes - offsetBytes)));
   }
 }

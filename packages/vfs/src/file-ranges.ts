@@ -64,13 +64,20 @@ export class FileRanges {
     const space: SpaceQuestion = { isFresh: false };
     return this.#commands.change(() => {
       const inode = this.#content.inodeOf(file.ino);
-      if (offsetBytes + lengthBytes > fileSizeMax) throw quickError("FILE_TOO_LARGE", `fallocate of ${lengthBytes} bytes at ${offsetBytes}`);
+      if (offsetBytes + lengthBytes > fileSizeMax)
+        throw quickError("FILE_TOO_LARGE", `fallocate of ${lengthBytes} bytes at ${offsetBytes}`);
       // What a dense file holds already needs no more room; of a sparse one we cannot know, and ask for too much.
       const needBytes = action === "punch" ? 0 : Math.min(lengthBytes, Math.max(0, offsetBytes + lengthBytes - inode.allocatedBytes));
       this.#space.check(needBytes, space);
       const command: Allocate = {
-        type: "allocate", ino: file.ino, action, keepSize: (mode & keepSizeBit) !== 0, offsetBytes, lengthBytes,
-        caller: file.caller, time: this.#commands.now(),
+        type: "allocate",
+        ino: file.ino,
+        action,
+        keepSize: (mode & keepSizeBit) !== 0,
+        offsetBytes,
+        lengthBytes,
+        caller: file.caller,
+        time: this.#commands.now(),
       };
       if (needsSpill(inode, command)) this.#content.spill(inode, file.caller);
       this.#commands.apply(command, null, needBytes);
@@ -81,7 +88,8 @@ export class FileRanges {
     if (whence !== seekData && whence !== seekHole) throw quickError("INVALID", `seek with whence ${whence}`);
     return this.#attempts.run(() => {
       const inode = this.#content.inodeOf(file.ino);
-      if (offsetBytes < 0 || offsetBytes >= inode.sizeBytes) throw quickError("NO_DEVICE", `nothing at ${offsetBytes} of ${inode.sizeBytes} bytes`);
+      if (offsetBytes < 0 || offsetBytes >= inode.sizeBytes)
+        throw quickError("NO_DEVICE", `nothing at ${offsetBytes} of ${inode.sizeBytes} bytes`);
       if (inode.hasExtents) return this.#remote.seek(file.ino, offsetBytes, whence);
       if (whence === seekHole) return Math.max(offsetBytes, inode.inlineBytes);
       if (offsetBytes < inode.inlineBytes) return offsetBytes;
@@ -109,15 +117,29 @@ export class FileRanges {
 
   #share(source: Inode, sourceOffsetBytes: number, to: FileHandle, target: Inode, targetOffsetBytes: number, lengthBytes: number): void {
     const command: CopyRange = {
-      type: "copyRange", source: source.ino, sourceOffsetBytes, target: target.ino, targetOffsetBytes, lengthBytes,
-      caller: to.caller, time: this.#commands.now(),
+      type: "copyRange",
+      source: source.ino,
+      sourceOffsetBytes,
+      target: target.ino,
+      targetOffsetBytes,
+      lengthBytes,
+      caller: to.caller,
+      time: this.#commands.now(),
     };
     if (needsSpill(target, { type: "copyRange", offsetBytes: targetOffsetBytes, lengthBytes })) this.#content.spill(target, to.caller);
     this.#commands.apply(command);
   }
 
   /** The source has inline data up to somewhere and a hole from there to its end. */
-  #copyInline(source: Inode, fromOffsetBytes: number, to: FileHandle, target: Inode, toOffsetBytes: number, lengthBytes: number, space: SpaceQuestion): void {
+  #copyInline(
+    source: Inode,
+    fromOffsetBytes: number,
+    to: FileHandle,
+    target: Inode,
+    toOffsetBytes: number,
+    lengthBytes: number,
+    space: SpaceQuestion,
+  ): void {
     const inline = this.#state.inline(source)?.subarray(fromOffsetBytes, fromOffsetBytes + lengthBytes) ?? noBytes;
     // Everything that may be missing is asked for before the first change.
     this.#state.inline(target);
@@ -128,7 +150,14 @@ export class FileRanges {
     if (inline.length > 0) this.#content.writeBytes(target, toOffsetBytes, inline, to.caller, killSetId, true);
     const punchEnd = Math.min(end, target.sizeBytes);
     if (holeBegin < punchEnd) {
-      const what = { type: "allocate", ino: target.ino, action: "punch", keepSize: true, offsetBytes: holeBegin, lengthBytes: punchEnd - holeBegin } as const;
+      const what = {
+        type: "allocate",
+        ino: target.ino,
+        action: "punch",
+        keepSize: true,
+        offsetBytes: holeBegin,
+        lengthBytes: punchEnd - holeBegin,
+      } as const;
       this.#commands.apply({ ...what, caller: to.caller, time: this.#commands.now() });
     }
     if (end > target.sizeBytes) {

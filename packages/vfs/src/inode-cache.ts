@@ -8,6 +8,7 @@ import type { InodeNumber } from "@cfs/core";
 import { NotCached } from "@cfs/metadata";
 import type { Inode } from "@cfs/metadata";
 import { ClockHand, overflowShare } from "./clock-hand.ts";
+import { ownedBytes } from "./owned-bytes.ts";
 
 export interface CachedInode {
   readonly ino: InodeNumber;
@@ -32,6 +33,8 @@ export interface InodeBudgets {
 export class InodeCache {
   readonly #budgets: InodeBudgets;
   readonly #entries: Map<InodeNumber, CachedInode> = new Map();
+  /** Those whose inline data is loaded. */
+  readonly #inlined: Map<InodeNumber, CachedInode> = new Map();
   readonly #hand: ClockHand<CachedInode>;
   readonly #inlineHand: ClockHand<CachedInode>;
   #changed: CachedInode[] = [];
@@ -42,7 +45,7 @@ export class InodeCache {
   constructor(budgets: InodeBudgets) {
     this.#budgets = budgets;
     this.#hand = new ClockHand(this.#entries);
-    this.#inlineHand = new ClockHand(this.#entries);
+    this.#inlineHand = new ClockHand(this.#inlined);
   }
 
   get size(): number {
@@ -104,23 +107,34 @@ export class InodeCache {
    * What the server said, asked at `askedSeq`. A known record stays; from one that no command changed since, it takes what only the
    * server knows: inline data that was not loaded, and the allocated bytes.
    */
-  learn(ino: InodeNumber, inode: Inode | null, askedSeq: number, hint: { readonly parent: InodeNumber; readonly cookie: number } | null): void {
-    const entry = this.#entries.get(ino) ?? this.#insert(ino, inode, 0);
+  learn(
+    ino: InodeNumber,
+    inode: Inode | null,
+    askedSeq: number,
+    hint: { readonly parent: InodeNumber; readonly cookie: number } | null,
+  ): void {
+    const entry = this.#entries.get(ino) ?? this.#insert(ino, inode === null ? null : owned(inode), 0);
     if (hint !== null) {
       entry.parent = hint.parent;
       entry.cookie = hint.cookie;
     }
     const known = entry.inode;
-    if (inode === null || known === null || known === inode || entry.seq > askedSeq) return;
+    if (inode === null || known === null || entry.seq > askedSeq) return;
     if (known.isAllocatedStale) {
       known.allocatedBytes = inode.allocatedBytes;
       known.isAllocatedStale = false;
     }
     if (known.inline === null && inode.inline !== null && known.inlineBytes === inode.inlineBytes) {
-      known.inline = inode.inline;
+      known.inline = ownedBytes(inode.inline);
       entry.isInlineUsed = true;
       this.#count(entry);
     }
+  }
+
+  changedAfter(seq: number): InodeNumber[] {
+    const changed: InodeNumber[] = [];
+    for (const entry of this.#entries.values()) if (entry.seq > seq) changed.push(entry.ino);
+    return changed;
   }
 
   drop(ino: InodeNumber): void {
@@ -130,6 +144,7 @@ export class InodeCache {
 
   clear(): void {
     this.#entries.clear();
+    this.#inlined.clear();
     this.#changed = [];
     this.#inlineBytes = 0;
     this.#sweepAt = 0;
@@ -149,7 +164,7 @@ export class InodeCache {
   #insert(ino: InodeNumber, inode: Inode | null, seq: number): CachedInode {
     const entry = { ino, inode, seq, isUsed: true, isInlineUsed: true, inlineBytes: 0, parent: 0 as const, cookie: 0 };
     this.#entries.set(ino, entry);
-    if (inode?.inline != null) this.#count(entry);
+    this.#count(entry);
     return entry;
   }
 
@@ -161,43 +176,59 @@ export class InodeCache {
   #count(entry: CachedInode): void {
     if (this.#entries.get(entry.ino) !== entry) return;
     const bytes = entry.inode?.inline?.length ?? 0;
+    if (bytes === entry.inlineBytes) return;
+    if (entry.inlineBytes === 0) this.#inlined.set(entry.ino, entry);
+    else if (bytes === 0) this.#inlined.delete(entry.ino);
     this.#inlineBytes += bytes - entry.inlineBytes;
     entry.inlineBytes = bytes;
   }
 
   #evict(entry: CachedInode): void {
     this.#entries.delete(entry.ino);
+    this.#inlined.delete(entry.ino);
     this.#inlineBytes -= entry.inlineBytes;
     entry.inlineBytes = 0;
   }
 
   #evictInline(durableSeq: number): void {
     const target = this.#budgets.inlineBytes * 0.9;
-    this.#inlineHand.sweep(() => this.#inlineBytes <= target, (entry) => {
-      if (entry.inlineBytes === 0 || entry.seq > durableSeq) return;
-      if (entry.isInlineUsed) {
-        entry.isInlineUsed = false;
-        return;
-      }
-      if (entry.inode !== null) entry.inode.inline = null;
-      this.#count(entry);
-    });
+    this.#inlineHand.sweep(
+      () => this.#inlineBytes <= target,
+      (entry) => {
+        if (entry.seq > durableSeq) return;
+        if (entry.isInlineUsed) {
+          entry.isInlineUsed = false;
+          return;
+        }
+        if (entry.inode !== null) entry.inode.inline = null;
+        this.#count(entry);
+      },
+    );
   }
 
   #evictInodes(durableSeq: number): number {
     let newestSeq = 0;
     const target = Math.floor(this.#budgets.inodes * 0.98);
     const isOverflowing = this.#entries.size > this.#budgets.inodes * overflowShare + 64;
-    const isEnough = this.#hand.sweep(() => this.#entries.size <= target, (entry) => {
-      if (entry.seq > durableSeq) return;
-      if (entry.isUsed && !isOverflowing) {
-        entry.isUsed = false;
-        return;
-      }
-      newestSeq = Math.max(newestSeq, entry.seq);
-      this.#evict(entry);
-    });
+    const isEnough = this.#hand.sweep(
+      () => this.#entries.size <= target,
+      (entry) => {
+        if (entry.seq > durableSeq) return;
+        if (entry.isUsed && !isOverflowing) {
+          entry.isUsed = false;
+          return;
+        }
+        newestSeq = Math.max(newestSeq, entry.seq);
+        this.#evict(entry);
+      },
+    );
     this.#sweepAt = isEnough ? 0 : Math.ceil(this.#entries.size * 1.05);
     return newestSeq;
   }
+}
+
+/** The record is ours; the bytes in it may be views of a frame. */
+function owned(inode: Inode): Inode {
+  if (inode.inline !== null) inode.inline = ownedBytes(inode.inline);
+  return inode.target === null ? inode : { ...inode, target: ownedBytes(inode.target) };
 }

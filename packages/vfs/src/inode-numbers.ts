@@ -79,7 +79,7 @@ export class InodeNumbers {
 }
 
 function spreadSlot(count: number): number {
-  let mixed = Math.imul(count % 0x1_0000_0000 | 0, 0x9e3779b1);
+  let mixed = Math.imul((count % 0x1_0000_0000) | 0, 0x9e3779b1);
   mixed ^= mixed >>> 15;
   mixed = Math.imul(mixed, 0x85ebca6b);
   return ((mixed ^ (mixed >>> 13)) >>> 0) % slotCount;

@@ -87,13 +87,16 @@ export class NameCache {
     let newestSeq = 0;
     const target = Math.floor(this.#namesMax * 0.95);
     const isOverflowing = size > this.#namesMax * overflowShare + 64;
-    const isEnough = this.#hand.sweep(() => this.size <= target, (directory) => {
-      if (directory.isUsed && !isOverflowing) {
-        directory.isUsed = false;
-        return;
-      }
-      newestSeq = Math.max(newestSeq, this.#evict(directory, durableSeq));
-    });
+    const isEnough = this.#hand.sweep(
+      () => this.size <= target,
+      (directory) => {
+        if (directory.isUsed && !isOverflowing) {
+          directory.isUsed = false;
+          return;
+        }
+        newestSeq = Math.max(newestSeq, this.#evict(directory, durableSeq));
+      },
+    );
     this.#sweepAt = isEnough ? 0 : Math.ceil(this.size * 1.05);
     return newestSeq;
   }

@@ -2,7 +2,8 @@
  * Opening, creating, closing and syncing: the life of handles, and where errors of early answers are reported.
  *
  * A write is answered when it is queued. What goes wrong with it later is latched on its inode (latched-errors.ts) and told to the
- * first flush or sync of each handle. A sync waits for every command submitted so far: they are ordered, so that is safe.
+ * first flush or sync of each handle. A sync waits for every command submitted so far, of any file: they are ordered, and so what an
+ * application did before it, such as removing a name elsewhere, is durable with it.
  */
 import { CfsError } from "@cfs/core";
 import type { InodeNumber, Name } from "@cfs/core";
@@ -90,9 +91,16 @@ export class OpenFiles {
       const inode = this.#tree.inodeOf(ino);
       if (inode.kind !== "directory") throw quickError("NOT_DIRECTORY", `inode ${ino} is a ${inode.kind}`);
       this.#tree.mustHaveAccess(inode, caller, mayRead);
-      const opened = this.directories.open((handle) => ({ handle, ino, caller, errorsSeen: this.errors.sample(ino), held: null, ahead: null }));
+      const opened = this.directories.open((handle) => ({
+        handle,
+        ino,
+        caller,
+        errorsSeen: this.errors.sample(ino),
+        held: null,
+        ahead: null,
+      }));
       this.#references.addOpen(ino);
-      return { handle: opened.handle, keepCache: true, direct: false };
+      return { handle: opened.handle, keepCache: !this.#content.isAtimeDue(inode), direct: false };
     });
   }
 
@@ -146,7 +154,8 @@ export class OpenFiles {
     const opened = this.files.open((handle) => ({ handle, ino, flags, caller, errorsSeen: this.errors.sample(ino) }));
     this.#references.addOpen(ino);
     // A read that is due to change the access time must reach us, and not end in the kernel's pages.
-    const mustSeeReads = (flags & openAccessMask) !== openWriteOnly && (flags & openNoAtime) === 0 && inode.sizeBytes > 0 && this.#content.isAtimeDue(inode);
+    const mustSeeReads =
+      (flags & openAccessMask) !== openWriteOnly && (flags & openNoAtime) === 0 && inode.sizeBytes > 0 && this.#content.isAtimeDue(inode);
     return { handle: opened.handle, keepCache: !mustSeeReads, direct: false };
   }
 

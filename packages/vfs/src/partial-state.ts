@@ -32,7 +32,13 @@ export interface CacheBudgets {
   readonly xattrBytes: number;
 }
 
-export const cacheBudgetDefaults: CacheBudgets = { inodes: 100_000, names: 200_000, namesPerDirectory: 50_000, inlineBytes: 32 << 20, xattrBytes: 8 << 20 };
+export const cacheBudgetDefaults: CacheBudgets = {
+  inodes: 100_000,
+  names: 200_000,
+  namesPerDirectory: 50_000,
+  inlineBytes: 32 << 20,
+  xattrBytes: 8 << 20,
+};
 
 export class PartialState implements State {
   readonly content = null;
@@ -88,7 +94,7 @@ export class PartialState implements State {
     const directory = this.directory(parent);
     const known = directory?.get(name);
     if (known !== undefined) return known.ino === 0 ? null : (known as Dirent);
-    if (directory?.isComplete === true) return null;
+    if (directory?.excludes(name) === true) return null;
     throw new NotCached({ kind: "dirent", parent, name });
   }
 
@@ -98,7 +104,7 @@ export class PartialState implements State {
 
   xattr(ino: InodeNumber, name: string): Uint8Array | null {
     const inode = this.#inodes.peek(ino)?.inode;
-    if (inode != null && !inode.xattrNames.includes(name)) return null;
+    if (inode?.xattrNames.includes(name) === false) return null;
     return this.#xattrs.get(ino, name);
   }
 
@@ -122,6 +128,11 @@ export class PartialState implements State {
     return taken;
   }
 
+  /** Inodes whose last change came after command `seq`. */
+  changedAfter(seq: number): InodeNumber[] {
+    return this.#inodes.changedAfter(seq);
+  }
+
   peekInode(ino: InodeNumber): CachedInode | undefined {
     return this.#inodes.peek(ino);
   }
@@ -131,7 +142,8 @@ export class PartialState implements State {
     let directory = this.#names.get(ino);
     if (directory?.isComplete === true) return directory;
     const inode = this.#inodes.peek(ino)?.inode;
-    if (inode == null || inode.kind !== "directory" || inode.entryCount !== (directory?.presentCount ?? 0)) return directory;
+    if (inode === undefined || inode === null || inode.kind !== "directory" || inode.entryCount !== (directory?.presentCount ?? 0))
+      return directory;
     directory ??= this.#names.getOrAdd(ino);
     this.#names.markComplete(directory);
     return directory;
@@ -150,7 +162,12 @@ export class PartialState implements State {
     this.#inodes.learn(ino, inode, askedSeq, null);
   }
 
-  learnDirent(parent: InodeNumber, name: Name, found: { readonly dirent: NamedDirent; readonly inode: Inode } | null, askedSeq: number): void {
+  learnDirent(
+    parent: InodeNumber,
+    name: Name,
+    found: { readonly dirent: NamedDirent; readonly inode: Inode } | null,
+    askedSeq: number,
+  ): void {
     if (found === null) this.#names.learn(parent, name, null, 0);
     else this.learnEntry(parent, { ...found.dirent, inode: found.inode }, askedSeq);
   }

@@ -41,14 +41,25 @@ export interface Remote {
   listener: RemoteListener | null;
   /** Takes a command with the next sequence number (1, 2, 3 …) and, for a write, its bytes: the views are given, `release` hands them back when no longer needed. */
   submit(seq: number, command: ClientCommand, payload: readonly Uint8Array[], release: (() => void) | null): void;
+  /** Somebody waits for durability: what was submitted goes out now. Without it a small command may wait a few milliseconds for company. */
+  hurry(): void;
   /** Inode counts [begin, end) for new files, one grant at a time; waits for the server when it has none left. Asks for the next one early. */
   takeGrant(): Promise<{ readonly begin: number; readonly end: number }>;
 
   fetchInode(ino: InodeNumber, withInline: boolean): Promise<Inode | null>;
   /** Null: no such name. The child comes without its inline data unless asked for. */
-  fetchDirent(parent: InodeNumber, name: Name, withInline: boolean): Promise<{ readonly dirent: NamedDirent; readonly inode: Inode } | null>;
+  fetchDirent(
+    parent: InodeNumber,
+    name: Name,
+    withInline: boolean,
+  ): Promise<{ readonly dirent: NamedDirent; readonly inode: Inode } | null>;
   /** Entries after `cookie` in cookie order (see namespace/cookie.ts), about `limit` of them, entries of one cookie never split. */
-  fetchDirectory(parent: InodeNumber, cookie: number, limit: number, withInline: boolean): Promise<{ readonly entries: readonly ListedEntry[]; readonly isEnd: boolean }>;
+  fetchDirectory(
+    parent: InodeNumber,
+    cookie: number,
+    limit: number,
+    withInline: boolean,
+  ): Promise<{ readonly entries: readonly ListedEntry[]; readonly isEnd: boolean }>;
   fetchXattr(ino: InodeNumber, name: string): Promise<Uint8Array | null>;
   read(ino: InodeNumber, offsetBytes: number, lengthBytes: number, wait?: VfsWait): Promise<ReadResult>;
   /** SEEK_DATA 3, SEEK_HOLE 4. */

@@ -115,7 +115,19 @@ export class Tree {
   /** The new inode, inside a change. `name` null: without a name. */
   make(parent: InodeNumber, name: Name | null, node: NewNode, caller: Caller): Inode {
     const { kind, mode, umask, rdev, target } = node;
-    const make = (ino: InodeNumber): MakeNode => ({ type: "makeNode", parent, name, ino, kind, mode, umask, rdev, target, caller, time: this.#commands.now() });
+    const make = (ino: InodeNumber): MakeNode => ({
+      type: "makeNode",
+      parent,
+      name,
+      ino,
+      kind,
+      mode,
+      umask,
+      rdev,
+      target,
+      caller,
+      time: this.#commands.now(),
+    });
     return this.inodeOf(this.#commands.applyNew(kind, parent, make));
   }
 
@@ -149,7 +161,7 @@ export class Tree {
   }
 
   setXattr(ino: InodeNumber, name: string, value: Uint8Array | null, flags: number, killSetGid: boolean, caller: Caller): Awaitable<void> {
-    const own = value === null ? null : Uint8Array.from(value);
+    const own = value === null ? null : new Uint8Array(value);
     return this.#commands.change(() => {
       this.#commands.apply({ type: "setXattr", ino, name, value: own, flags, killSetGid, caller, time: this.#commands.now() });
     });
@@ -162,7 +174,8 @@ export class Tree {
   access(ino: InodeNumber, mask: number, caller: Caller): Awaitable<void> {
     return this.#attempts.run(() => {
       const inode = this.inodeOf(ino);
-      if ((mask & mayWrite) !== 0 && this.#commands.isReadOnly && isWrittenHere(inode)) throw quickError("READ_ONLY", "this mount is read-only");
+      if ((mask & mayWrite) !== 0 && this.#commands.isReadOnly && isWrittenHere(inode))
+        throw quickError("READ_ONLY", "this mount is read-only");
       this.mustHaveAccess(inode, caller, mask);
     });
   }

@@ -2,6 +2,7 @@
 import type { InodeNumber } from "@cfs/core";
 import { NotCached } from "@cfs/metadata";
 import { ClockHand } from "./clock-hand.ts";
+import { ownedBytes } from "./owned-bytes.ts";
 
 interface CachedValues {
   readonly ino: InodeNumber;
@@ -45,7 +46,7 @@ export class XattrCache {
   }
 
   learn(ino: InodeNumber, name: string, value: Uint8Array | null): void {
-    if (this.#entries.get(ino)?.values.has(name) !== true) this.#put(ino, name, value);
+    if (this.#entries.get(ino)?.values.has(name) !== true) this.#put(ino, name, value === null ? null : ownedBytes(value));
   }
 
   drop(ino: InodeNumber): void {
@@ -65,15 +66,18 @@ export class XattrCache {
   settle(durableSeq: number): number {
     if (this.#bytes <= this.#bytesMax || this.#bytes < this.#sweepAt) return 0;
     let newestSeq = 0;
-    const isEnough = this.#hand.sweep(() => this.#bytes <= this.#bytesMax * 0.9, (entry) => {
-      if (entry.seq > durableSeq) return;
-      if (entry.isUsed) {
-        entry.isUsed = false;
-        return;
-      }
-      newestSeq = Math.max(newestSeq, entry.seq);
-      this.drop(entry.ino);
-    });
+    const isEnough = this.#hand.sweep(
+      () => this.#bytes <= this.#bytesMax * 0.9,
+      (entry) => {
+        if (entry.seq > durableSeq) return;
+        if (entry.isUsed) {
+          entry.isUsed = false;
+          return;
+        }
+        newestSeq = Math.max(newestSeq, entry.seq);
+        this.drop(entry.ino);
+      },
+    );
     this.#sweepAt = isEnough ? 0 : Math.ceil(this.#bytes * 1.05);
     return newestSeq;
   }

@@ -8,8 +8,8 @@
 use crate::error::Error;
 use crate::header::{BLOCK_BYTES, FragmentHeader, HEADER_BYTES};
 use crate::layout::{Class, ORIGIN_MAX_BYTES, PIECES_MAX, SEGMENT_RAW_MAX_BYTES, fragment_bytes, place, segment_bytes_max};
-use crate::table::{ChunkEntry, PieceEntry, SegmentTable};
 use crate::stripe::{Extent, Fragment, split_fragments, write_payloads};
+use crate::table::{ChunkEntry, PieceEntry, SegmentTable};
 use cfs_erasure::Code;
 use cfs_reduce::{CHUNK_MAX_BYTES, Codec, Compressor, Preference, compress_bound, hash, next_chunk_bytes};
 use std::ops::Range;
@@ -216,7 +216,13 @@ fn lay_out(planned: &mut [Planned<'_>]) -> (Vec<usize>, usize) {
 }
 
 /// Header pages around the payloads' sums.
-fn write_headers(options: &PackOptions, packed: &Packed, table_hash: [u8; 32], sums: &[Vec<u32>], fragments: &mut [Fragment<'_>]) -> Result<(), Error> {
+fn write_headers(
+    options: &PackOptions,
+    packed: &Packed,
+    table_hash: [u8; 32],
+    sums: &[Vec<u32>],
+    fragments: &mut [Fragment<'_>],
+) -> Result<(), Error> {
     for (index, (fragment, sums)) in fragments.iter_mut().zip(sums).enumerate() {
         let header = FragmentHeader {
             cluster_id: options.cluster_id,

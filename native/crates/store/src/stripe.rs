@@ -90,7 +90,11 @@ mod tests {
     #[test]
     fn gaps_are_zero_and_extents_cross_fragments() {
         let bytes: Vec<u8> = (0..9_000).map(|at| (at % 251) as u8 + 1).collect();
-        let extents = [Extent { offset: 10, bytes: &bytes[..100] }, Extent { offset: 110, bytes: &bytes[100..110] }, Extent { offset: 4_000, bytes: &bytes[..8_200] }];
+        let extents = [
+            Extent { offset: 10, bytes: &bytes[..100] },
+            Extent { offset: 110, bytes: &bytes[100..110] },
+            Extent { offset: 4_000, bytes: &bytes[..8_200] },
+        ];
         let mut expected = vec![0; 3 * 8192];
         for extent in &extents {
             expected[extent.offset..extent.offset + extent.bytes.len()].copy_from_slice(extent.bytes);

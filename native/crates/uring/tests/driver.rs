@@ -236,7 +236,8 @@ fn memory_is_registered_once_it_is_backed() {
     let began = Instant::now();
     while !driver.description().contains("1 of 2 regions registered") {
         assert!(began.elapsed() < Duration::from_millis(WAKE_UP_MS_MAX as u64), "{}", driver.description());
-        let write = Request { slot: 0, operation: Operation::Write, file: &file, offset: 0, length: 4096, direct: true, views: &[(offset, 4096)] };
+        let write =
+            Request { slot: 0, operation: Operation::Write, file: &file, offset: 0, length: 4096, direct: true, views: &[(offset, 4096)] };
         submit(&mut driver, &[write], &[]).expect("submit");
         assert_eq!(settle(&mut driver), [(0, 4096)]);
     }

@@ -36,10 +36,14 @@ interface Follow {
   readonly driveId: string;
 }
 
+/** A server that has nothing to do for so many looks in a row will not get further by itself. */
+const idleLooksMax = 4;
+
 /** Watches the server until the move of the drive is done. False when fragments are left that could not be moved. */
 async function follow(admin: AdminClient, { label, driveId }: Follow, ui: Ui): Promise<boolean> {
   let progress: Progress | null = null;
   let totalFragments = 0;
+  let idleLooks = 0;
   try {
     for (;;) {
       const { repair } = detailsOf(await admin.status());
@@ -51,8 +55,11 @@ async function follow(admin: AdminClient, { label, driveId }: Follow, ui: Ui): P
         progress = new Progress(ui, { label, unit: "items", total: totalFragments });
       }
       progress.update(totalFragments - move.remainingFragments);
-      if (repair.queued === 0 && repair.problems.length > 0) {
+      idleLooks = repair.queued === 0 && repair.problems.length + repair.homeless > 0 ? idleLooks + 1 : 0;
+      if (idleLooks >= idleLooksMax) {
         progress.end();
+        if (repair.homeless > 0)
+          ui.note(`  ${formatCount(repair.homeless)} fragments have no drive to go to; add one: cfs admin drive add DIR`);
         for (const problem of repair.problems.slice(0, 10)) ui.note(`  ${problem}`);
         return false;
       }

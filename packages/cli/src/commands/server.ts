@@ -5,7 +5,7 @@
  * for a moment, so that a start that fails is one line: the reason.
  */
 import { logLevels, type LogLevel } from "@cfs/core";
-import { type RunningServer, type ServerOptions, startServer } from "@cfs/server";
+import type { RunningServer, ServerOptions } from "@cfs/server";
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { type ConfigSchema, list, readConfig, single } from "../config-file.ts";
@@ -20,6 +20,11 @@ export function parseLogLevel(text: string): LogLevel {
   return level;
 }
 
+function parseSwitch(text: string): boolean {
+  if (text === "true" || text === "false") return text === "true";
+  throw new UsageError(`"${text}" is neither true nor false`);
+}
+
 function parseDirectory(text: string): string {
   if (text === "") throw new UsageError("a drive is named by its directory, not by an empty text");
   return resolve(text);
@@ -30,6 +35,7 @@ const configSchema = {
   listen: single(parseAddress),
   http: single(parseAddress),
   log: single(parseLogLevel),
+  degraded: single(parseSwitch),
 } satisfies ConfigSchema;
 
 export interface ServerStartFlags {
@@ -37,6 +43,7 @@ export interface ServerStartFlags {
   readonly listen?: Address;
   readonly http?: Address;
   readonly log?: LogLevel;
+  readonly degraded?: true;
   readonly config?: string;
 }
 
@@ -54,24 +61,30 @@ export function serverOptions(flags: ServerStartFlags): ServerOptions {
     listen: flags.listen ?? file.listen ?? listenDefault,
     http: flags.http ?? file.http ?? null,
     logLevel: flags.log ?? file.log ?? "info",
+    degraded: flags.degraded ?? file.degraded ?? false,
   };
 }
 
 /** Resolves when the server stopped by itself or by a signal; rejects with what it could not go on from. */
 async function untilEnded(server: RunningServer, signal: AbortSignal): Promise<void> {
   const stop = Promise.withResolvers<void>();
+  // Timers of a server do not keep the process alive, and the last thing that closing waits for may be one.
+  const alive = setInterval(() => undefined, 60_000);
   const onAbort = (): void => void server.close().then(stop.resolve, stop.reject);
   signal.addEventListener("abort", onAbort, { once: true });
   if (signal.aborted) onAbort();
   try {
     await Promise.race([server.ended, stop.promise]);
+    await server.close();
   } finally {
     signal.removeEventListener("abort", onAbort);
+    clearInterval(alive);
   }
-  await server.close();
 }
 
 export async function runServerStart(options: ServerOptions, ui: Ui): Promise<void> {
+  // Loaded here, because no other command needs a server's parts.
+  const { startServer } = await import("@cfs/server");
   const log = new StartLog((line) => ui.stderr.write(line));
   let server: RunningServer;
   try {
@@ -82,7 +95,7 @@ export async function runServerStart(options: ServerOptions, ui: Ui): Promise<vo
   }
   log.open();
   const address = formatAddress(server.address);
-  const http = options.http === null ? null : formatAddress(options.http);
+  const http = server.httpAddress === null ? null : formatAddress(server.httpAddress);
   ui.result({ address, http, pid: process.pid, data: options.data }, () => {
     ui.print(
       `cfs serves on ${address} with ${options.data.length} drive${options.data.length === 1 ? "" : "s"}${http === null ? "" : `; metrics on http://${http}/metrics`}`,
@@ -104,8 +117,9 @@ function startCommand(ui: Ui): Command {
     .option("--data <dir>", "the directory of one drive; repeat it for each", repeatedFlag(parseDirectory))
     .option("--listen <address>", `where clients connect, HOST:PORT (default: ${formatAddress(listenDefault)})`, flag(parseAddress))
     .option("--http <address>", "where /metrics and /healthz are served (default: nowhere)", flag(parseAddress))
-    .option("--config <file>", "YAML with the long flags as keys: data, listen, http, log")
+    .option("--config <file>", "YAML with the long flags as keys: data, listen, http, log, degraded")
     .option("--log <level>", `how much is logged: ${logLevels.join(", ")} (default: info)`, flag(parseLogLevel))
+    .option("--degraded", "start without the drives that cannot be used")
     .action(async (flags: ServerStartFlags) => runServerStart(serverOptions(flags), ui));
 }
 

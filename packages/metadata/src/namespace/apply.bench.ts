@@ -34,7 +34,9 @@ function flush(what: string): void {
   const batch = state.encodeDirty();
   kv.write(batch);
   const ns = Number(process.hrtime.bigint() - begin);
-  process.stdout.write(`${what.padEnd(44)} ${(ns / Math.max(batch.length, 1) / 1000).toFixed(2).padStart(8)} µs per record (${batch.length})\n`);
+  process.stdout.write(
+    `${what.padEnd(44)} ${(ns / Math.max(batch.length, 1) / 1000).toFixed(2).padStart(8)} µs per record (${batch.length})\n`,
+  );
 }
 
 const ino = (index: number): InodeNumber => inodeNumber(2 + index, 0);
@@ -49,11 +51,46 @@ measure("name hash", 1_000_000, (index) => nameHash(name("file", index)));
 measure("create", count, (index) => run({ type: "makeNode", name: name("file", index), ino: ino(index), kind: "file", ...node }));
 flush("encode and write, after create");
 measure("inline write of 100 bytes", count, (index) =>
-  run({ type: "write", ino: ino(index), offsetBytes: 0, lengthBytes: 100, source: { kind: "inline", bytes }, setTimes: true, killSetId: false, spill: false, caller, time }));
+  run({
+    type: "write",
+    ino: ino(index),
+    offsetBytes: 0,
+    lengthBytes: 100,
+    source: { kind: "inline", bytes },
+    setTimes: true,
+    killSetId: false,
+    spill: false,
+    caller,
+    time,
+  }),
+);
 measure("rename", count, (index) =>
-  run({ type: "rename", parent: rootInode, name: name("file", index), newParent: rootInode, newName: name("other", index), flags: 0, whiteout: 0, caller, time }));
+  run({
+    type: "rename",
+    parent: rootInode,
+    name: name("file", index),
+    newParent: rootInode,
+    newName: name("other", index),
+    flags: 0,
+    whiteout: 0,
+    caller,
+    time,
+  }),
+);
 measure("payload write of 4 KiB into one file", count, (index) =>
-  run({ type: "write", ino: ino(0), offsetBytes: 4096 * (index * 7919 % count), lengthBytes: 4096, source: { kind: "payload" }, setTimes: true, killSetId: false, spill: false, caller, time }));
+  run({
+    type: "write",
+    ino: ino(0),
+    offsetBytes: 4096 * ((index * 7919) % count),
+    lengthBytes: 4096,
+    source: { kind: "payload" },
+    setTimes: true,
+    killSetId: false,
+    spill: false,
+    caller,
+    time,
+  }),
+);
 flush("encode and write, after writes");
 measure("unlink", count, (index) => run({ type: "unlink", parent: rootInode, name: name("other", index), directory: false, caller, time }));
 measure("reap", count, (index) => run({ type: "reap", ino: ino(index) }));

@@ -25,27 +25,48 @@ import { setXattr } from "./xattr.ts";
 
 export function applyCommand(state: State, command: Command, context: ApplyContext): Outcome {
   switch (command.type) {
-    case "makeNode": return makeNode(state, command, context);
-    case "link": return link(state, command);
-    case "unlink": return unlink(state, command, context);
-    case "rename": return rename(state, command, context);
-    case "setAttributes": return setAttributes(state, command);
-    case "setXattr": return setXattr(state, command);
-    case "write": return write(state, command, context);
-    case "allocate": return allocate(state, command);
-    case "copyRange": return copyRange(state, command);
-    case "reap": return reap(state, command);
-    case "openSession": return openSession(state, command.clientId);
-    case "closeSession": return closeSession(state, command.clientId);
-    case "grantInodes": return grantInodes(state, command);
-    case "writeSegment": return writeSegment(state, command, context);
-    case "publish": return publish(state, command);
-    case "relocate": return relocate(state, command);
-    case "dropSegment": return dropSegment(state, command);
-    case "dropContent": return dropContent(state, command);
-    case "setDrive": return setDrive(state, command);
-    case "format": return format(state, command);
-    default: return unreachable(command, "command");
+    case "makeNode":
+      return makeNode(state, command, context);
+    case "link":
+      return link(state, command);
+    case "unlink":
+      return unlink(state, command, context);
+    case "rename":
+      return rename(state, command, context);
+    case "setAttributes":
+      return setAttributes(state, command);
+    case "setXattr":
+      return setXattr(state, command);
+    case "write":
+      return write(state, command, context);
+    case "allocate":
+      return allocate(state, command);
+    case "copyRange":
+      return copyRange(state, command);
+    case "reap":
+      return reap(state, command);
+    case "openSession":
+      return openSession(state, command.clientId);
+    case "closeSession":
+      return closeSession(state, command.clientId);
+    case "grantInodes":
+      return grantInodes(state, command);
+    case "writeSegment":
+      return writeSegment(state, command, context);
+    case "publish":
+      return publish(state, command);
+    case "relocate":
+      return relocate(state, command);
+    case "dropSegment":
+      return dropSegment(state, command);
+    case "dropContent":
+      return dropContent(state, command);
+    case "setDrive":
+      return setDrive(state, command);
+    case "format":
+      return format(state, command);
+    default:
+      return unreachable(command, "command");
   }
 }
 

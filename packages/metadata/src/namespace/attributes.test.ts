@@ -5,6 +5,7 @@ import { inlineBytesMax } from "./records.ts";
 import { Shell } from "./testing/shell.ts";
 import { ada, bob, kernelAda, root } from "./testing/world.ts";
 import { fileSizeMax } from "./truncate.ts";
+import { needsSpill } from "./write.ts";
 
 const moment = { sec: 77, nsec: 5 };
 
@@ -80,7 +81,16 @@ describe("set-id bits", () => {
     shell.write(ino, 0, "a", { killSetId: true });
     expect(shell.mode(ino)).toBe("755");
     shell.set(ino, { mode: 0o6755 });
-    shell.as(ada).run({ type: "allocate", ino, action: "reserve", keepSize: false, offsetBytes: 0, lengthBytes: 10, caller: ada, time: shell.world.time() });
+    shell.as(ada).run({
+      type: "allocate",
+      ino,
+      action: "reserve",
+      keepSize: false,
+      offsetBytes: 0,
+      lengthBytes: 10,
+      caller: ada,
+      time: shell.world.time(),
+    });
     expect(shell.mode(ino)).toBe("755");
   });
 });
@@ -127,7 +137,9 @@ describe("times", () => {
     const ino = shell.make("f", "file", 0o644);
     shell.set(ino, { atime: { sec: -1, nsec: 999_999_999 }, mtime: moment, time: { sec: 9999, nsec: 3 } });
     const inode = shell.world.inode(ino);
-    expect([inode.atimeSec, inode.atimeNsec, inode.mtimeSec, inode.mtimeNsec, inode.ctimeSec, inode.ctimeNsec]).toEqual([-1, 999_999_999, 77, 5, 9999, 3]);
+    expect([inode.atimeSec, inode.atimeNsec, inode.mtimeSec, inode.mtimeNsec, inode.ctimeSec, inode.ctimeNsec]).toEqual([
+      -1, 999_999_999, 77, 5, 9999, 3,
+    ]);
     shell.set(ino, { mtime: moment, ctime: { sec: 12, nsec: 1 } });
     expect(shell.world.inode(ino).ctimeSec).toBe(12);
   });
@@ -179,4 +191,50 @@ test("an inline write past the limit, or of another length than it says, is refu
   expect(shell.write(ino, inlineBytesMax - 2, "ab")).toBe(0);
   expect(shell.write(ino, 0, "")).toBe(0);
   expect(shell.write(shell.make("d", "directory", 0o755), 0, "a")).toBe(21);
+});
+
+describe("allocate within the inline limit", () => {
+  test.each([
+    // action, keepSize, offset, length: size, inline data ("hello" before)
+    ["punch", true, 1, 2, 5, "h\0\0lo"],
+    ["punch", true, 3, 9000, 5, "hel"],
+    ["punch", true, 0, 5, 5, ""],
+    ["punch", true, 50, 10, 5, "hello"],
+    ["reserve", false, 2, 6, 8, "hello\0\0\0"],
+    ["reserve", true, 2, 60, 5, "hello"],
+    ["zero", false, 3, 4, 7, "hel\0\0\0\0"],
+    ["zero", true, 3, 4, 5, "hel\0\0"],
+  ] as const)("%s, keep size %s, of %i+%i", async (action, keepSize, offsetBytes, lengthBytes, sizeBytes, inline) => {
+    const shell = new Shell();
+    const ino = shell.make("f", "file", 0o644);
+    shell.write(ino, 0, "hello");
+    expect(shell.run({ type: "allocate", ino, action, keepSize, offsetBytes, lengthBytes, caller: root, time: shell.world.time() })).toBe(
+      0,
+    );
+    const inode = shell.world.inode(ino);
+    expect([inode.sizeBytes, Buffer.from(inode.inline ?? []).toString(), inode.allocatedBytes]).toEqual([sizeBytes, inline, inline.length]);
+    await shell.world.check();
+    shell.world.compareClient();
+  });
+
+  test("past the limit the inline data must be spilled first; nothing and punches that change the size are refused", () => {
+    const shell = new Shell();
+    const ino = shell.make("f", "file", 0o644);
+    shell.write(ino, 0, "hello");
+    const allocate = {
+      type: "allocate",
+      ino,
+      action: "reserve",
+      keepSize: false,
+      offsetBytes: 0,
+      lengthBytes: 5000,
+      caller: root,
+      time: shell.world.time(),
+    } as const;
+    expect(needsSpill(shell.world.inode(ino), allocate)).toBe(true);
+    expect(shell.run(allocate)).toBe(22);
+    expect(shell.run({ ...allocate, lengthBytes: 0 })).toBe(22);
+    expect(shell.run({ ...allocate, action: "punch" })).toBe(95);
+    expect(shell.run({ ...allocate, offsetBytes: fileSizeMax })).toBe(27);
+  });
 });

@@ -16,7 +16,7 @@
  * Invariant: decoders give well-formed records (sorted, disjoint, inside their region) or throw CORRUPT.
  * Memory is bounded by the input: nothing is allocated for a count before its elements are read.
  */
-import { ByteReader, ByteWriter } from "@cfs/core";
+import { ByteReader, ByteWriter, assert } from "@cfs/core";
 import type { SegmentId } from "@cfs/core";
 import { corrupt } from "./record-format.ts";
 import { regionBytes } from "./records.ts";
@@ -111,6 +111,7 @@ export function decodeRuns(bytes: Uint8Array): RegionRuns {
 }
 
 export function writePlace(writer: ByteWriter, place: FragmentPlace): void {
+  assert(place.offsetBytes % placeUnitBytes === 0, "a fragment lies at a multiple of 4096");
   writer
     .varint(place.drive)
     .varint(place.container)

@@ -3,6 +3,7 @@
  *
  * Packs are prepared at one time and published at a later one, so that much of what they packed is stale by then.
  */
+/* oxlint-disable vitest/no-standalone-expect, vitest/expect-expect -- what is expected stands in the methods that every test calls */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { rootInode } from "@cfs/core";
@@ -22,7 +23,19 @@ import { fitsInline, needsSpill } from "./write.ts";
 
 type Draw = readonly [number, number, number, number, number, number];
 
-const anchors = [0, 0, 50, 4000, 4096, regionBytes - 60, regionBytes, regionBytes + 100, 2 * regionBytes - 30, 5 * regionBytes, ...Array.from({ length: 14 }, (_, index) => index * regionBytes + 10)];
+const anchors = [
+  0,
+  0,
+  50,
+  4000,
+  4096,
+  regionBytes - 60,
+  regionBytes,
+  regionBytes + 100,
+  2 * regionBytes - 30,
+  5 * regionBytes,
+  ...Array.from({ length: 14 }, (_, index) => index * regionBytes + 10),
+];
 const lengths = [1, 3, 20, 64, 64, 130, 200];
 
 function pick<T>(list: readonly T[], draw: number): T {
@@ -44,7 +57,19 @@ class Game {
 
   #create(): void {
     const ino = this.world.newInode();
-    this.world.must({ type: "makeNode", parent: rootInode, name: `f${ino}` as Name, ino, kind: "file", mode: 0o644, umask: 0, rdev: 0, target: null, caller: root, time: this.world.time() });
+    this.world.must({
+      type: "makeNode",
+      parent: rootInode,
+      name: `f${ino}` as Name,
+      ino,
+      kind: "file",
+      mode: 0o644,
+      umask: 0,
+      rdev: 0,
+      target: null,
+      caller: root,
+      time: this.world.time(),
+    });
     this.files.set(ino, new ModelFile());
   }
 
@@ -65,7 +90,18 @@ class Game {
   }
 
   #write(ino: InodeNumber, offsetBytes: number, source: Write["source"], lengthBytes: number, spill = false): Write {
-    return { type: "write", ino, offsetBytes, lengthBytes, source, setTimes: !spill, killSetId: false, spill, caller: ada, time: this.world.time() };
+    return {
+      type: "write",
+      ino,
+      offsetBytes,
+      lengthBytes,
+      source,
+      setTimes: !spill,
+      killSetId: false,
+      spill,
+      caller: ada,
+      time: this.world.time(),
+    };
   }
 
   /** Inline data moves to the journal; holes before its end have become zeros. */
@@ -88,7 +124,10 @@ class Game {
     if (d % 3 > 0 && fitsInline(inode, offset, length)) {
       const bytes = Uint8Array.from({ length }, (_, index) => (c + index * 7) % 256);
       this.world.must(this.#write(ino, offset, { kind: "inline", bytes }, length));
-      file.write(offset, [...bytes].map((byte) => `v${byte}`));
+      file.write(
+        offset,
+        [...bytes].map((byte) => `v${byte}`),
+      );
       return;
     }
     const command = this.#write(ino, offset, { kind: "payload" }, length);
@@ -104,7 +143,21 @@ class Game {
   truncate(a: number, b: number, c: number): void {
     const [ino, file] = this.#file(a);
     const sizeBytes = c % 5 === 0 ? 0 : pick(anchors, b) + (c % 130);
-    this.world.must({ type: "setAttributes", ino, mode: null, uid: null, gid: null, sizeBytes, atime: null, mtime: null, ctime: null, isTouch: false, killSetId: false, caller: root, time: this.world.time() });
+    this.world.must({
+      type: "setAttributes",
+      ino,
+      mode: null,
+      uid: null,
+      gid: null,
+      sizeBytes,
+      atime: null,
+      mtime: null,
+      ctime: null,
+      isTouch: false,
+      killSetId: false,
+      caller: root,
+      time: this.world.time(),
+    });
     file.truncate(sizeBytes);
   }
 
@@ -119,13 +172,13 @@ class Game {
     if (needsSpill(inode, command)) this.#spill(ino, file);
     this.world.must(command);
     if (lengthBytes > 1000) {
-      for (const offset of [...file.bytes.keys()]) if (offset >= offsetBytes && offset < offsetBytes + lengthBytes) file.bytes.delete(offset);
+      for (const offset of file.bytes.keys()) if (offset >= offsetBytes && offset < offsetBytes + lengthBytes) file.bytes.delete(offset);
     } else {
       file.allocate(action, keepSize, offsetBytes, lengthBytes);
     }
     // Inline, a reservation is zeros within the size, and nothing past it.
     if (this.world.inode(ino).hasExtents) return;
-    for (const [offset, symbol] of [...file.bytes]) if (symbol === reservedSymbol) file.bytes.delete(offset);
+    for (const [offset, symbol] of file.bytes) if (symbol === reservedSymbol) file.bytes.delete(offset);
   }
 
   copy(a: number, b: number, c: number, d: number): void {
@@ -134,9 +187,22 @@ class Game {
     const sourceOffsetBytes = pick(anchors, b) + (d % 50);
     const targetOffsetBytes = pick(anchors, c) + (d % 110);
     const lengthBytes = pick(lengths, d);
-    for (const [ino, file] of [[source, from], [target, to]] as const) if (this.world.inode(ino).inlineBytes > 0) this.#spill(ino, file);
+    for (const [ino, file] of [
+      [source, from],
+      [target, to],
+    ] as const)
+      if (this.world.inode(ino).inlineBytes > 0) this.#spill(ino, file);
     const isOverlap = source === target && Math.abs(sourceOffsetBytes - targetOffsetBytes) < lengthBytes;
-    const errno = this.world.run({ type: "copyRange", source, sourceOffsetBytes, target, targetOffsetBytes, lengthBytes, caller: root, time: this.world.time() });
+    const errno = this.world.run({
+      type: "copyRange",
+      source,
+      sourceOffsetBytes,
+      target,
+      targetOffsetBytes,
+      lengthBytes,
+      caller: root,
+      time: this.world.time(),
+    });
     expect(errno).toBe(isOverlap ? 22 : 0);
     if (!isOverlap) to.copyFrom(from, sourceOffsetBytes, targetOffsetBytes, lengthBytes);
   }
@@ -162,7 +228,9 @@ class Game {
       const inode = this.world.inode(ino);
       return locate(this.world.server, inode, 0, inode.sizeBytes).map((piece) => ({ ino, piece }));
     });
-    const packed = pieces.filter(({ piece }) => piece.source.kind === (a % 3 === 0 ? "chunk" : "journal")).filter((_, index) => ((b >>> (index % 12)) & 1) === 0);
+    const packed = pieces
+      .filter(({ piece }) => piece.source.kind === (a % 3 === 0 ? "chunk" : "journal"))
+      .filter((_, index) => ((b >>> (index % 12)) & 1) === 0);
     if (packed.length === 0) return;
     const chunks: Symbols[] = [];
     const parts: { ino: InodeNumber; offsetBytes: number; lengthBytes: number; from: ExtentSource }[] = [];
@@ -174,7 +242,10 @@ class Game {
       chunks.push(this.shelf.symbols(part.from, part.lengthBytes));
     }
     const segment = this.#newSegment(chunks);
-    this.pending.push({ segment, swaps: parts.map((part, chunkIndex) => ({ ...part, to: { kind: "chunk", segment: segment.id, chunkIndex, rawOffsetBytes: 0 } })) });
+    this.pending.push({
+      segment,
+      swaps: parts.map((part, chunkIndex) => ({ ...part, to: { kind: "chunk", segment: segment.id, chunkIndex, rawOffsetBytes: 0 } })),
+    });
   }
 
   publish(a: number): void {
@@ -195,7 +266,8 @@ class Game {
       const half = symbols.length >>> 1;
       chunks.push(symbols.slice(0, half), symbols.slice(half));
       const extents = [symbols.slice(0, half), symbols.slice(half)].map((part, index) => ({
-        lengthBytes: part.length, source: { kind: "chunk", segment: id, chunkIndex: 2 * count + index, rawOffsetBytes: 0 } as const,
+        lengthBytes: part.length,
+        source: { kind: "chunk", segment: id, chunkIndex: 2 * count + index, rawOffsetBytes: 0 } as const,
       }));
       const offset = pick(anchors, c + count * 5);
       writes.push(this.#write(ino, offset, { kind: "extents", extents }, symbols.length));
@@ -206,11 +278,19 @@ class Game {
 
   async remove(a: number): Promise<void> {
     const [ino] = this.#file(a);
-    this.world.must({ type: "unlink", parent: rootInode, name: `f${ino}` as Name, directory: false, caller: root, time: this.world.time() });
+    this.world.must({
+      type: "unlink",
+      parent: rootInode,
+      name: `f${ino}` as Name,
+      directory: false,
+      caller: root,
+      time: this.world.time(),
+    });
     this.world.must({ type: "reap", ino });
     this.files.delete(ino);
     this.#create();
-    for (const zombie of await listZombies(this.world.server, 0, 10)) if (a % 3 > 0) this.world.must({ type: "dropContent", ino: zombie, regionsMax: 1 + (a % 9) });
+    for (const zombie of await listZombies(this.world.server, 0, 10))
+      if (a % 3 > 0) this.world.must({ type: "dropContent", ino: zombie, regionsMax: 1 + (a % 9) });
   }
 
   tend(a: number, b: number): void {
@@ -220,7 +300,8 @@ class Game {
     if (segment === null) return;
     if (b % 2 === 0) {
       const from = segment.places[1];
-      if (from !== undefined) this.world.must({ type: "relocate", segment: id, fragment: 1, from, to: { drive: b % 3, container: b, offsetBytes: 4096 * b } });
+      if (from !== undefined)
+        this.world.must({ type: "relocate", segment: id, fragment: 1, from, to: { drive: b % 3, container: b, offsetBytes: 4096 * b } });
       return;
     }
     const isDead = segment.chunks.every((chunk) => chunk.refs === 0);
@@ -229,15 +310,31 @@ class Game {
 
   async play([what, a, b, c, d, e]: Draw): Promise<void> {
     switch (what % 16) {
-      case 0: case 1: case 2: case 3: case 4: return this.write(a, b, c, d);
-      case 5: return this.truncate(a, b, c);
-      case 6: case 7: return this.allocate(a, b, c, d);
-      case 8: case 9: return this.copy(a, b, c, d);
-      case 10: return this.pack(a, b, c);
-      case 11: case 12: return this.publish(a);
-      case 13: return this.writeSegment(a, b, c);
-      case 14: return e % 2 === 0 ? this.remove(a) : this.publish(a);
-      default: return this.tend(a, b);
+      case 0:
+      case 1:
+      case 2:
+      case 3:
+      case 4:
+        return this.write(a, b, c, d);
+      case 5:
+        return this.truncate(a, b, c);
+      case 6:
+      case 7:
+        return this.allocate(a, b, c, d);
+      case 8:
+      case 9:
+        return this.copy(a, b, c, d);
+      case 10:
+        return this.pack(a, b, c);
+      case 11:
+      case 12:
+        return this.publish(a);
+      case 13:
+        return this.writeSegment(a, b, c);
+      case 14:
+        return e % 2 === 0 ? this.remove(a) : this.publish(a);
+      default:
+        return this.tend(a, b);
     }
   }
 
@@ -269,12 +366,17 @@ class Game {
 
   #compareSeek(inode: Inode, file: ModelFile): void {
     if (!inode.hasExtents) return;
-    const data = [...file.bytes].filter(([offset, symbol]) => symbol !== reservedSymbol && offset < file.sizeBytes).map(([offset]) => offset).toSorted((a, b) => a - b);
+    const data = [...file.bytes]
+      .filter(([offset, symbol]) => symbol !== reservedSymbol && offset < file.sizeBytes)
+      .map(([offset]) => offset)
+      .toSorted((a, b) => a - b);
     const isData = new Set(data);
     for (const offset of [0, 1, 40, 4096, regionBytes - 1, regionBytes, 3 * regionBytes + 11, file.sizeBytes - 1, file.sizeBytes]) {
       if (offset < 0) continue;
       const isPast = offset >= file.sizeBytes;
-      expect(seek(this.world.server, inode, offset, seekData), `data after ${offset}`).toBe(isPast ? null : (data.find((at) => at >= offset) ?? null));
+      expect(seek(this.world.server, inode, offset, seekData), `data after ${offset}`).toBe(
+        isPast ? null : (data.find((at) => at >= offset) ?? null),
+      );
       let hole = offset;
       while (isData.has(hole)) hole += 1;
       expect(seek(this.world.server, inode, offset, seekHole), `hole after ${offset}`).toBe(isPast ? null : hole);

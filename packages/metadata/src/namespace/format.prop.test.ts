@@ -18,24 +18,50 @@ interface Form {
 const counts = fc.maxSafeNat();
 const forms: Readonly<Record<string, Form>> = {
   inode: { values: arbitrary.inodes, encode: record.encodeInode, decode: record.decodeInode },
-  dirent: { values: fc.record({ ino: arbitrary.inodeNumbers, kind: fc.constantFrom("file", "socket") }), encode: record.encodeDirent, decode: record.decodeDirent },
+  dirent: {
+    values: fc.record({ ino: arbitrary.inodeNumbers, kind: fc.constantFrom("file", "socket") }),
+    encode: record.encodeDirent,
+    decode: record.decodeDirent,
+  },
   orphan: { values: arbitrary.clientIds, encode: record.encodeOrphan, decode: record.decodeOrphan },
   region: { values: arbitrary.regions, encode: content.encodeRegion, decode: content.decodeRegion },
   runs: { values: arbitrary.regionRuns, encode: content.encodeRuns, decode: content.decodeRuns },
   segment: { values: arbitrary.segments, encode: content.encodeSegment, decode: content.decodeSegment },
-  journalFile: { values: fc.record({ fileId: counts, liveExtents: counts, liveBytes: counts }), encode: content.encodeJournalFile, decode: content.decodeJournalFile },
+  journalFile: {
+    values: fc.record({ fileId: counts, liveExtents: counts, liveBytes: counts }),
+    encode: content.encodeJournalFile,
+    decode: content.decodeJournalFile,
+  },
   session: { values: arbitrary.sessions, encode: system.encodeSession, decode: system.decodeSession },
   superblock: { values: arbitrary.superblocks, encode: system.encodeSuperblock, decode: system.decodeSuperblock },
   usage: {
-    values: fc.record({ inodes: counts, allocatedBytes: counts, segmentLiveBytes: counts, segmentStoredBytes: counts, fragmentBytes: counts, segments: counts, journalLiveBytes: counts, reservedBytes: counts }),
-    encode: system.encodeUsage, decode: system.decodeUsage,
+    values: fc.record({
+      inodes: counts,
+      allocatedBytes: counts,
+      segmentLiveBytes: counts,
+      segmentStoredBytes: counts,
+      fragmentBytes: counts,
+      segments: counts,
+      journalLiveBytes: counts,
+      reservedBytes: counts,
+    }),
+    encode: system.encodeUsage,
+    decode: system.decodeUsage,
   },
   command: { values: arbitrary.commands, encode: encodeCommand, decode: decodeCommand },
 };
 
 /** Views of Buffers and plain arrays compare as the same bytes. */
 function plain(value: unknown): unknown {
-  return JSON.parse(JSON.stringify(value, (_key, part: unknown) => (part instanceof Uint8Array ? `hex:${Buffer.from(part).toString("hex")}` : isBufferJson(part) ? `hex:${Buffer.from(part.data).toString("hex")}` : part)));
+  return JSON.parse(
+    JSON.stringify(value, (_key, part: unknown) =>
+      part instanceof Uint8Array
+        ? `hex:${Buffer.from(part).toString("hex")}`
+        : isBufferJson(part)
+          ? `hex:${Buffer.from(part.data).toString("hex")}`
+          : part,
+    ),
+  );
 }
 
 function isBufferJson(part: unknown): part is { readonly data: readonly number[] } {
@@ -57,9 +83,12 @@ function decodesOrIsCorrupt(form: Form, bytes: Uint8Array): void {
 
 describe.each(Object.entries(forms))("the binary form of a %s", (_name, form) => {
   test("gives back what went in", () => {
-    fc.assert(fc.property(form.values, (value) => {
-      expect(plain(form.decode(form.encode(value as never)))).toEqual(plain(value));
-    }), { numRuns: runs(200) });
+    fc.assert(
+      fc.property(form.values, (value) => {
+        expect(plain(form.decode(form.encode(value as never)))).toEqual(plain(value));
+      }),
+      { numRuns: runs(200) },
+    );
   });
 
   test("refuses every cut and every addition", () => {
@@ -73,6 +102,7 @@ describe.each(Object.entries(forms))("the binary form of a %s", (_name, form) =>
     );
   });
 
+  // oxlint-disable-next-line vitest/expect-expect -- decodesOrIsCorrupt expects
   test("survives damage and noise", () => {
     const damage = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 4 });
     fc.assert(
@@ -83,7 +113,10 @@ describe.each(Object.entries(forms))("the binary form of a %s", (_name, form) =>
       }),
       { numRuns: runs(300) },
     );
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 60 }), fc.nat(64), (bytes, first) => decodesOrIsCorrupt(form, Uint8Array.of(first, ...bytes))), { numRuns: runs(500) });
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 60 }), fc.nat(64), (bytes, first) => decodesOrIsCorrupt(form, Uint8Array.of(first, ...bytes))),
+      { numRuns: runs(500) },
+    );
   });
 });
 
@@ -105,12 +138,44 @@ test("an inode travels with or without its inline bytes", () => {
 
 test("the layouts on disk stay as they are", () => {
   const inode = record.encodeInode({
-    ino: 65_536 as never, generation: 1, kind: "file", mode: 0o644, uid: 1, gid: 2, nlink: 1, rdev: 0, sizeBytes: 3, allocatedBytes: 3, isAllocatedStale: false,
-    atimeSec: 1, atimeNsec: 2, mtimeSec: 3, mtimeNsec: 4, ctimeSec: 5, ctimeNsec: 6, birthSec: -1, birthNsec: 8, parent: 0, entryCount: 0, target: null,
-    inlineBytes: 3, inline: Uint8Array.of(1, 2, 3), hasExtents: false, xattrNames: ["user.a"],
+    ino: 65_536 as never,
+    generation: 1,
+    kind: "file",
+    mode: 0o644,
+    uid: 1,
+    gid: 2,
+    nlink: 1,
+    rdev: 0,
+    sizeBytes: 3,
+    allocatedBytes: 3,
+    isAllocatedStale: false,
+    atimeSec: 1,
+    atimeNsec: 2,
+    mtimeSec: 3,
+    mtimeNsec: 4,
+    ctimeSec: 5,
+    ctimeNsec: 6,
+    birthSec: -1,
+    birthNsec: 8,
+    parent: 0,
+    entryCount: 0,
+    target: null,
+    inlineBytes: 3,
+    inline: Uint8Array.of(1, 2, 3),
+    hasExtents: false,
+    xattrNames: ["user.a"],
   });
-  expect(Buffer.from(inode).toString("hex")).toMatchInlineSnapshot(`"01000280800401a401010201030303010000000000000002000000030000000000000004000000050000000000000006000000ffffffffffffffff080000000106757365722e61010203"`);
-  const reap = encodeCommand({ type: "unlink", parent: 65_536 as never, name: "a" as never, directory: true, caller: { uid: 1, gid: 2, groups: [3] }, time: { sec: 4, nsec: 5 } });
+  expect(Buffer.from(inode).toString("hex")).toMatchInlineSnapshot(
+    `"01000280800401a401010201030303010000000000000002000000030000000000000004000000050000000000000006000000ffffffffffffffff080000000106757365722e61010203"`,
+  );
+  const reap = encodeCommand({
+    type: "unlink",
+    parent: 65_536 as never,
+    name: "a" as never,
+    directory: true,
+    caller: { uid: 1, gid: 2, groups: [3] },
+    time: { sec: 4, nsec: 5 },
+  });
   expect(Buffer.from(reap).toString("hex")).toMatchInlineSnapshot(`"0301808004016101020203040000000000000005000000"`);
   const region = content.encodeRegion({
     extents: [

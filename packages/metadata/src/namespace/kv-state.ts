@@ -33,7 +33,14 @@ export interface KvStateOptions {
   readonly others: number;
 }
 
-export const kvStateDefaults: KvStateOptions = { inodes: 65_536, dirents: 262_144, regions: 8192, segments: 8192, xattrs: 1024, others: 16_384 };
+export const kvStateDefaults: KvStateOptions = {
+  inodes: 65_536,
+  dirents: 262_144,
+  regions: 8192,
+  segments: 8192,
+  xattrs: 1024,
+  others: 16_384,
+};
 
 const noBytes: Uint8Array = new Uint8Array(0);
 const markKind = { encode: (): Uint8Array => noBytes, decode: (): true => true };
@@ -68,15 +75,38 @@ export class KvState implements State, ContentState {
     this.#zombies = new RecordCache(kv, { keyOf: keys.zombieKey, ...markKind }, max.others);
     this.#regions = new RecordCache(kv, { keyOf: sameKey, encode: content.encodeRegion, decode: content.decodeRegion }, max.regions);
     this.#runs = new RecordCache(kv, { keyOf: keys.runsKey, encode: content.encodeRuns, decode: content.decodeRuns }, max.others);
-    this.#segments = new RecordCache(kv, { keyOf: keys.segmentKey, encode: content.encodeSegment, decode: content.decodeSegment }, max.segments);
+    this.#segments = new RecordCache(
+      kv,
+      { keyOf: keys.segmentKey, encode: content.encodeSegment, decode: content.decodeSegment },
+      max.segments,
+    );
     this.#candidates = new RecordCache(kv, { keyOf: keys.candidateKey, ...markKind }, max.others);
-    this.#journalFiles = new RecordCache(kv, { keyOf: keys.journalFileKey, encode: content.encodeJournalFile, decode: content.decodeJournalFile }, max.others);
-    this.#sessions = new RecordCache(kv, { keyOf: keys.sessionKey, encode: system.encodeSession, decode: system.decodeSession }, max.others);
+    this.#journalFiles = new RecordCache(
+      kv,
+      { keyOf: keys.journalFileKey, encode: content.encodeJournalFile, decode: content.decodeJournalFile },
+      max.others,
+    );
+    this.#sessions = new RecordCache(
+      kv,
+      { keyOf: keys.sessionKey, encode: system.encodeSession, decode: system.decodeSession },
+      max.others,
+    );
     this.#superblocks = new RecordCache(kv, { keyOf: sameKey, encode: system.encodeSuperblock, decode: system.decodeSuperblock }, 2);
     this.#usages = new RecordCache(kv, { keyOf: sameKey, encode: system.encodeUsage, decode: system.decodeUsage }, 2);
     this.#caches = [
-      this.#inodes, this.#dirents, this.#xattrs, this.#orphans, this.#zombies, this.#regions, this.#runs, this.#segments,
-      this.#candidates, this.#journalFiles, this.#sessions, this.#superblocks, this.#usages,
+      this.#inodes,
+      this.#dirents,
+      this.#xattrs,
+      this.#orphans,
+      this.#zombies,
+      this.#regions,
+      this.#runs,
+      this.#segments,
+      this.#candidates,
+      this.#journalFiles,
+      this.#sessions,
+      this.#superblocks,
+      this.#usages,
     ];
   }
 
@@ -100,8 +130,13 @@ export class KvState implements State, ContentState {
   /** What a scan of one kind of record needs (kv-scan.ts, state-scans.ts). */
   scanParts(kind: "orphans" | "zombies" | "regions" | "segments" | "candidates" | "journalFiles" | "sessions"): ScanParts {
     const caches = {
-      orphans: this.#orphans, zombies: this.#zombies, regions: this.#regions, segments: this.#segments,
-      candidates: this.#candidates, journalFiles: this.#journalFiles, sessions: this.#sessions,
+      orphans: this.#orphans,
+      zombies: this.#zombies,
+      regions: this.#regions,
+      segments: this.#segments,
+      candidates: this.#candidates,
+      journalFiles: this.#journalFiles,
+      sessions: this.#sessions,
     };
     const cache: { dirtyBetween(begin: KvKey, end: KvKey): KvWrite[] } = caches[kind];
     return { kv: this.#kv, windows: this.windows, dirtyBetween: (begin, end) => cache.dirtyBetween(begin, end) };

@@ -34,10 +34,32 @@ interface NewInode {
 export function addInode(state: State, node: NewInode, time: Moment, xattrNames: readonly string[] = noNames): Inode {
   const { sec, nsec } = time;
   const inode: Inode = {
-    ino: node.ino, generation: 1, kind: node.kind, mode: node.mode, uid: node.uid, gid: node.gid, nlink: node.nlink, rdev: node.rdev,
-    sizeBytes: node.target === null ? 0 : node.target.length, allocatedBytes: 0, isAllocatedStale: false,
-    atimeSec: sec, atimeNsec: nsec, mtimeSec: sec, mtimeNsec: nsec, ctimeSec: sec, ctimeNsec: nsec, birthSec: sec, birthNsec: nsec,
-    parent: node.parent, entryCount: 0, target: node.target, inlineBytes: 0, inline: null, hasExtents: false, xattrNames,
+    ino: node.ino,
+    generation: 1,
+    kind: node.kind,
+    mode: node.mode,
+    uid: node.uid,
+    gid: node.gid,
+    nlink: node.nlink,
+    rdev: node.rdev,
+    sizeBytes: node.target === null ? 0 : node.target.length,
+    allocatedBytes: 0,
+    isAllocatedStale: false,
+    atimeSec: sec,
+    atimeNsec: nsec,
+    mtimeSec: sec,
+    mtimeNsec: nsec,
+    ctimeSec: sec,
+    ctimeNsec: nsec,
+    birthSec: sec,
+    birthNsec: nsec,
+    parent: node.parent,
+    entryCount: 0,
+    target: node.target,
+    inlineBytes: 0,
+    inline: null,
+    hasExtents: false,
+    xattrNames,
   };
   state.addInode(inode);
   if (state.content !== null) {
@@ -129,13 +151,22 @@ export function makeNode(state: State, command: MakeNode, context: ApplyContext)
   const xattrNames: string[] = [];
   if (access !== null) xattrNames.push(accessAclName);
   if (defaultAcl !== null && kind === "directory") xattrNames.push(defaultAclName);
-  addInode(state, {
-    ino, kind, mode, uid: caller.uid, gid: (parent.mode & setGid) === 0 ? caller.gid : parent.gid,
-    nlink: name === null ? 0 : kind === "directory" ? 2 : 1,
-    rdev: kind === "character" || kind === "block" ? command.rdev : 0,
-    parent: kind === "directory" ? parent.ino : 0,
-    target: command.target === null ? null : Uint8Array.from(command.target),
-  }, time, xattrNames.length === 0 ? noNames : xattrNames);
+  addInode(
+    state,
+    {
+      ino,
+      kind,
+      mode,
+      uid: caller.uid,
+      gid: (parent.mode & setGid) === 0 ? caller.gid : parent.gid,
+      nlink: name === null ? 0 : kind === "directory" ? 2 : 1,
+      rdev: kind === "character" || kind === "block" ? command.rdev : 0,
+      parent: kind === "directory" ? parent.ino : 0,
+      target: command.target === null ? null : Uint8Array.from(command.target),
+    },
+    time,
+    xattrNames.length === 0 ? noNames : xattrNames,
+  );
   if (access !== null) state.setXattr(ino, accessAclName, access);
   if (defaultAcl !== null && kind === "directory") state.setXattr(ino, defaultAclName, defaultAcl);
   if (name === null) {

@@ -48,8 +48,19 @@ describe("making", () => {
 
   test("an inode number that is in use, not granted, or still a zombie is refused by the server", () => {
     const world = new World();
-    const node = { type: "makeNode", parent: rootInode, kind: "file", mode: 0, umask: 0, rdev: 0, target: null, caller: root, time: world.time() } as const;
-    const make = (ino: InodeNumber, name: string): number => applyCommand(world.server, { ...node, ino, name: name as Name }, { clientId, payload: null }).errno;
+    const node = {
+      type: "makeNode",
+      parent: rootInode,
+      kind: "file",
+      mode: 0,
+      umask: 0,
+      rdev: 0,
+      target: null,
+      caller: root,
+      time: world.time(),
+    } as const;
+    const make = (ino: InodeNumber, name: string): number =>
+      applyCommand(world.server, { ...node, ino, name: name as Name }, { clientId, payload: null }).errno;
     const ino = world.newInode();
     expect(make(ino, "a")).toBe(0);
     expect(make(ino, "b")).toBe(22);
@@ -105,7 +116,11 @@ describe("links and removal", () => {
   test("the server itself needs no orphans", async () => {
     const shell = new Shell();
     const ino = shell.make("f", "file", 0o600);
-    applyCommand(shell.world.server, { type: "unlink", parent: rootInode, name: "f" as Name, directory: false, caller: root, time: shell.world.time() }, { clientId: null, payload: null });
+    applyCommand(
+      shell.world.server,
+      { type: "unlink", parent: rootInode, name: "f" as Name, directory: false, caller: root, time: shell.world.time() },
+      { clientId: null, payload: null },
+    );
     expect(shell.world.server.inode(ino)).toBeNull();
     await shell.world.check();
   });
@@ -139,7 +154,21 @@ describe("links and removal", () => {
     const ino = shell.make("f", "file", 0o600);
     for (let index = 0; index < regions; index++) {
       const offsetBytes = 3 * index * regionBytes;
-      shell.world.must({ type: "write", ino, offsetBytes, lengthBytes: 10, source: { kind: "payload" }, setTimes: true, killSetId: false, spill: false, caller: root, time: shell.world.time() }, { fileId: 1, recordOffsetBytes: index });
+      shell.world.must(
+        {
+          type: "write",
+          ino,
+          offsetBytes,
+          lengthBytes: 10,
+          source: { kind: "payload" },
+          setTimes: true,
+          killSetId: false,
+          spill: false,
+          caller: root,
+          time: shell.world.time(),
+        },
+        { fileId: 1, recordOffsetBytes: index },
+      );
     }
     shell.unlink("f");
     shell.run({ type: "reap", ino });
@@ -252,7 +281,10 @@ describe("sessions", () => {
     world.must({ type: "grantInodes", clientId: other, count: 5 });
     world.must({ type: "grantInodes", clientId, count: 5 });
     world.must({ type: "grantInodes", clientId: other, count: 1 });
-    expect(world.server.session(other)?.grants).toEqual([{ begin: 100_002, end: 100_017 }, { begin: 100_022, end: 100_023 }]);
+    expect(world.server.session(other)?.grants).toEqual([
+      { begin: 100_002, end: 100_017 },
+      { begin: 100_022, end: 100_023 },
+    ]);
     expect([1, 2, 2, 1, 5, 4].map((seq) => advanceSession(world.server, other, seq))).toEqual([true, true, false, false, true, false]);
     world.must({ type: "closeSession", clientId: other });
     expect(world.run({ type: "closeSession", clientId: other })).toBe(2);

@@ -5,7 +5,9 @@ import type { Outcome } from "./state.ts";
 
 export const done: Outcome = Object.freeze({ errno: 0 });
 
-const failures = Object.fromEntries(Object.entries(errnoByCode).map(([code, errno]) => [code, Object.freeze({ errno })])) as Readonly<Record<ErrorCode, Outcome>>;
+const failures = Object.fromEntries(Object.entries(errnoByCode).map(([code, errno]) => [code, Object.freeze({ errno })])) as Readonly<
+  Record<ErrorCode, Outcome>
+>;
 
 export function fail(code: ErrorCode): Outcome {
   return failures[code];

@@ -10,7 +10,8 @@ import { addToRuns, removeFromRuns } from "./region-runs.ts";
 test("clean records are bounded, dirty ones stay until they are written", () => {
   const kv = new MemoryKv();
   const state = new KvState(kv, { dirents: 100, inodes: 100 });
-  for (let index = 0; index < 1000; index++) state.setDirent(rootInode, `n${index}` as Name, { ino: inodeNumber(2 + index, 0), kind: "file" });
+  for (let index = 0; index < 1000; index++)
+    state.setDirent(rootInode, `n${index}` as Name, { ino: inodeNumber(2 + index, 0), kind: "file" });
   expect(state.dirtyCount).toBe(1000);
   for (let index = 0; index < 1000; index++) expect(state.dirent(rootInode, `n${index}` as Name)?.ino).toBe(inodeNumber(2 + index, 0));
   kv.write(state.encodeDirty());

@@ -51,7 +51,8 @@ function findParties(state: State, command: Rename): Parties | ErrorCode {
   const newParent = command.newParent === command.parent ? parent : state.inode(command.newParent);
   if (parent === null || newParent === null) return "STALE_HANDLE";
   if (parent.kind !== "directory" || newParent.kind !== "directory") return "NOT_DIRECTORY";
-  if (!mayAccess(state, parent, command.caller, mayExecute) || !mayAccess(state, newParent, command.caller, mayExecute)) return "ACCESS_DENIED";
+  if (!mayAccess(state, parent, command.caller, mayExecute) || !mayAccess(state, newParent, command.caller, mayExecute))
+    return "ACCESS_DENIED";
   const source = state.dirent(parent.ino, command.name);
   if (source === null) return "NOT_FOUND";
   const inTheWay = state.dirent(newParent.ino, command.newName);
@@ -66,8 +67,8 @@ function findParties(state: State, command: Rename): Parties | ErrorCode {
 
 /** A directory must not come to lie in itself, nor replace one that it lies in. */
 function loopError(state: State, { parent, newParent, moved, target }: Parties, isExchange: boolean): ErrorCode | null {
-  if (moved.kind === "directory" && parent !== newParent && isWithin(state, newParent, moved)) return "INVALID";
-  if (target?.kind !== "directory" || parent === newParent || !isWithin(state, parent, target)) return null;
+  if (moved.kind === "directory" && parent.ino !== newParent.ino && isWithin(state, newParent, moved)) return "INVALID";
+  if (target?.kind !== "directory" || parent.ino === newParent.ino || !isWithin(state, parent, target)) return null;
   return isExchange ? "INVALID" : "NOT_EMPTY";
 }
 
@@ -89,7 +90,7 @@ function accessError(state: State, parties: Parties, command: Rename): ErrorCode
     const toError = removeError(state, newParent, target, caller) ?? (isExchange ? null : kindError(moved, target));
     if (toError !== null) return toError;
   }
-  if (parent === newParent) return null;
+  if (parent.ino === newParent.ino) return null;
   // The ".." of a directory that changes its parent is written.
   if (moved.kind === "directory" && !mayAccess(state, moved, caller, mayWrite)) return "ACCESS_DENIED";
   const isTargetMoved = isExchange && target?.kind === "directory";
@@ -100,7 +101,7 @@ function limitError(state: State, parties: Parties, command: Rename, context: Ap
   const { parent, newParent, moved, target } = parties;
   const isExchange = (command.flags & renameExchange) !== 0;
   const gainsDirectory = (from: Inode | null, to: Inode | null): boolean => from?.kind === "directory" && to?.kind !== "directory";
-  if (parent !== newParent) {
+  if (parent.ino !== newParent.ino) {
     if (gainsDirectory(moved, target) && newParent.nlink >= linkCountMax) return "TOO_MANY_LINKS";
     if (isExchange && gainsDirectory(target, moved) && parent.nlink >= linkCountMax) return "TOO_MANY_LINKS";
   }
@@ -124,9 +125,8 @@ function exchange(state: State, { parent, newParent, moved, target }: Parties & 
   if (target.kind === "directory") reparent(target, newParent, parent);
 }
 
-/** Both parents have been announced as changing. */
+/** Both parents, which may be one, have been announced as changing. */
 function reparent(directory: Inode, from: Inode, to: Inode): void {
-  if (from === to) return;
   from.nlink -= 1;
   to.nlink += 1;
   directory.parent = to.ino;
@@ -171,7 +171,7 @@ export function rename(state: State, command: Rename, context: ApplyContext): Ou
 
   state.changeInode(parent);
   touchDirectory(parent, command.time);
-  if (newParent !== parent) {
+  if (newParent.ino !== parent.ino) {
     state.changeInode(newParent);
     touchDirectory(newParent, command.time);
   }

@@ -35,49 +35,53 @@ describe("a directory listing", () => {
   test("sees the store, what is dirty, and what changes while it waits", async () => {
     const step = fc.tuple(fc.constantFrom("set", "remove", "flush"), fc.nat(30));
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.array(step, { maxLength: 8 }), { minLength: 1, maxLength: 12 }), fc.integer({ min: 1, max: 9 }), async (rounds, limit) => {
-        const kv = new SlowKv();
-        const state = new KvState(kv, { dirents: 4 });
-        const model = new Map<string, number>();
-        // Names that stay from before the first page to after the last must come exactly once.
-        const changed = new Set<string>();
-        const play = (steps: readonly (readonly [string, number])[]): void => {
-          for (const [what, index] of steps) {
-            const name = `n${index}` as Name;
-            if (what === "flush") {
-              kv.write(state.encodeDirty());
-              continue;
+      fc.asyncProperty(
+        fc.array(fc.array(step, { maxLength: 8 }), { minLength: 1, maxLength: 12 }),
+        fc.integer({ min: 1, max: 9 }),
+        async (rounds, limit) => {
+          const kv = new SlowKv();
+          const state = new KvState(kv, { dirents: 4 });
+          const model = new Map<string, number>();
+          // Names that stay from before the first page to after the last must come exactly once.
+          const changed = new Set<string>();
+          const play = (steps: readonly (readonly [string, number])[]): void => {
+            for (const [what, index] of steps) {
+              const name = `n${index}` as Name;
+              if (what === "flush") {
+                kv.write(state.encodeDirty());
+                continue;
+              }
+              changed.add(name);
+              state.setDirent(directory, name, what === "set" ? entry(index) : null);
+              if (what === "set") model.set(name, entry(index).ino);
+              else model.delete(name);
             }
-            changed.add(name);
-            state.setDirent(directory, name, what === "set" ? entry(index) : null);
-            if (what === "set") model.set(name, entry(index).ino);
-            else model.delete(name);
+          };
+          play(rounds[0] ?? []);
+          changed.clear();
+          const atFirst = new Map(model);
+          kv.during = rounds.slice(1).map((steps) => () => play(steps));
+          const seen: string[] = [];
+          let last = 0;
+          for (let cookie = 0; ;) {
+            const page = await listDirectory(state, directory, cookie, limit);
+            for (const found of page) {
+              expect(found.cookie).toBeGreaterThan(last);
+              last = found.cookie;
+              seen.push(found.name);
+            }
+            if (page.length < limit) break;
+            cookie = page.at(-1)?.cookie ?? 0;
           }
-        };
-        play(rounds[0] ?? []);
-        changed.clear();
-        const atFirst = new Map(model);
-        kv.during = rounds.slice(1).map((steps) => () => play(steps));
-        const seen: string[] = [];
-        let last = 0;
-        for (let cookie = 0; ; ) {
-          const page = await listDirectory(state, directory, cookie, limit);
-          for (const found of page) {
-            expect(found.cookie).toBeGreaterThan(last);
-            last = found.cookie;
-            seen.push(found.name);
-          }
-          if (page.length < limit) break;
-          cookie = page.at(-1)?.cookie ?? 0;
-        }
-        expect(new Set(seen).size).toBe(seen.length);
-        for (const name of atFirst.keys()) if (!changed.has(name)) expect(seen).toContain(name);
-        for (const name of seen) if (!changed.has(name)) expect(atFirst.has(name)).toBe(true);
-        // With nothing changing, the listing is the model.
-        kv.during = [];
-        const all = await listDirectory(state, directory, 0, 100);
-        expect(new Map(all.map((found) => [found.name as string, found.ino as number]))).toEqual(model);
-      }),
+          expect(new Set(seen).size).toBe(seen.length);
+          for (const name of atFirst.keys()) if (!changed.has(name)) expect(seen).toContain(name);
+          for (const name of seen) if (!changed.has(name)) expect(atFirst.has(name)).toBe(true);
+          // With nothing changing, the listing is the model.
+          kv.during = [];
+          const all = await listDirectory(state, directory, 0, 100);
+          expect(new Map(all.map((found) => [found.name as string, found.ino as number]))).toEqual(model);
+        },
+      ),
       { numRuns: runs(300) },
     );
   });
@@ -102,11 +106,13 @@ describe("a directory listing", () => {
     const kv = new MemoryKv();
     const state = new KvState(kv);
     // Real names of one 52-bit hash are not to be had: the entries go into the store under a chosen hash.
-    const write = (name: string, hash: number): void => kv.write([{ key: direntKey(directory, hash, name as Name), value: encodeDirent(entry(1)) }]);
+    const write = (name: string, hash: number): void =>
+      kv.write([{ key: direntKey(directory, hash, name as Name), value: encodeDirent(entry(1)) }]);
     for (const name of ["a", "b", "c", "d", "e"]) write(name, 1000);
     write("first", 10);
     write("last", 2000);
-    const names = async (cookie: number, limit: number): Promise<string[]> => (await listDirectory(state, directory, cookie, limit)).map((found) => found.name);
+    const names = async (cookie: number, limit: number): Promise<string[]> =>
+      (await listDirectory(state, directory, cookie, limit)).map((found) => found.name);
     expect(await names(0, 1)).toEqual(["first"]);
     expect(await names(0, 2)).toEqual(["first", "a", "b", "c", "d", "e"]);
     expect(await names(13, 3)).toEqual(["a", "b", "c", "d", "e"]);
@@ -117,7 +123,9 @@ describe("a directory listing", () => {
   test("knows nothing of other directories", async () => {
     const state = new KvState(new MemoryKv());
     for (const parent of [1, 2, 3]) state.setDirent(parent as InodeNumber, `in${parent}` as Name, entry(parent));
-    expect((await listDirectory(state, 2 as InodeNumber, 0, 10)).map((found) => [found.name, found.cookie])).toEqual([["in2", nameCookie("in2" as Name)]]);
+    expect((await listDirectory(state, 2 as InodeNumber, 0, 10)).map((found) => [found.name, found.cookie])).toEqual([
+      ["in2", nameCookie("in2" as Name)],
+    ]);
     expect(await listDirectory(state, 2 as InodeNumber, nameHash("in2" as Name) + 3, 10)).toEqual([]);
   });
 });

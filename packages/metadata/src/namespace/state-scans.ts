@@ -33,7 +33,7 @@ export async function listDirectory(state: KvState, parent: InodeNumber, cookie:
   const last = entries.at(-1);
   if (entries.length === limit && last !== undefined) {
     const end = keys.direntKeyFrom(parent, keys.parseDirentKey(last.key).hash + 1);
-    for (let at = keys.keyAfter(last.key); ; ) {
+    for (let at = keys.keyAfter(last.key); ;) {
       const more = await scanMerged(parts, at, end, limit);
       entries.push(...more);
       if (more.length < limit) break;
@@ -52,7 +52,11 @@ async function scanKind(state: KvState, kind: ScannedKind, letter: string, after
   return scanMerged(state.scanParts(kind), after === null ? begin : keys.keyAfter(after), end, limit);
 }
 
-export async function listOrphans(state: KvState, after: InodeNumber | 0, limit: number): Promise<{ readonly ino: InodeNumber; readonly owner: ClientId }[]> {
+export async function listOrphans(
+  state: KvState,
+  after: InodeNumber | 0,
+  limit: number,
+): Promise<{ readonly ino: InodeNumber; readonly owner: ClientId }[]> {
   const entries = await scanKind(state, "orphans", "O", after === 0 ? null : keys.orphanKey(after), limit);
   return entries.map(({ key, value }) => ({ ino: keys.parseNumberKey(key) as InodeNumber, owner: decodeOrphan(value) }));
 }
@@ -90,7 +94,11 @@ export interface ListedRegion {
 }
 
 /** All regions of all files, for the compactor and the packer after a restart. */
-export async function listRegions(state: KvState, after: Pick<ListedRegion, "ino" | "index"> | null, limit: number): Promise<ListedRegion[]> {
+export async function listRegions(
+  state: KvState,
+  after: Pick<ListedRegion, "ino" | "index"> | null,
+  limit: number,
+): Promise<ListedRegion[]> {
   const entries = await scanKind(state, "regions", "E", after === null ? null : keys.regionKey(after.ino, after.index), limit);
   return entries.map(({ key, value }) => ({ ...keys.parseRegionKey(key), region: decodeRegion(value) }));
 }

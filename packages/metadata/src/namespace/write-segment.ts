@@ -29,7 +29,9 @@ function writesError(state: State, command: WriteSegment, context: ApplyContext)
     if (inode === null) continue;
     // Checked as a payload of its length: whether the chunks are there is judged by sourceError.
     const stand: Write = { ...write, source: { kind: "payload" } };
-    const error = sourceError(state, write, command) ?? writeError(state, inode, stand, { ...context, payload: { fileId: 0, recordOffsetBytes: 0 } }, written.has(write.ino));
+    const error =
+      sourceError(state, write, command) ??
+      writeError(state, inode, stand, { ...context, payload: { fileId: 0, recordOffsetBytes: 0 } }, written.has(write.ino));
     if (error !== null) return error;
     written.add(write.ino);
   }

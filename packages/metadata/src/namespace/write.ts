@@ -28,7 +28,13 @@ export function fitsInline(inode: Inode, offsetBytes: number, lengthBytes: numbe
 }
 
 /** Must the inode's inline data be spilled before this command? For a payload write, an allocate, or the target of a copyRange. */
-export function needsSpill(inode: Inode, command: Pick<Write | Allocate | CopyRange, "type" | "lengthBytes"> & { readonly offsetBytes: number; readonly action?: Allocate["action"] }): boolean {
+export function needsSpill(
+  inode: Inode,
+  command: Pick<Write | Allocate | CopyRange, "type" | "lengthBytes"> & {
+    readonly offsetBytes: number;
+    readonly action?: Allocate["action"];
+  },
+): boolean {
   if (inode.inlineBytes === 0) return false;
   const end = command.offsetBytes + command.lengthBytes;
   if (command.type === "allocate") return command.action !== "punch" && end > inlineBytesMax;
@@ -95,8 +101,10 @@ function placeExtents(content: ContentState, inode: Inode, offsetBytes: number, 
 
 function extentsOf(command: Write, context: ApplyContext): readonly PlacedExtent[] {
   if (command.source.kind === "extents") return command.source.extents;
-  const { payload } = context;
-  return payload === null ? [] : [{ lengthBytes: command.lengthBytes, source: { kind: "journal", ...payload, payloadOffsetBytes: 0 } }];
+  if (context.payload === null) return [];
+  // Field by field: the caller's record may carry more, and this one is kept.
+  const { fileId, recordOffsetBytes } = context.payload;
+  return [{ lengthBytes: command.lengthBytes, source: { kind: "journal", fileId, recordOffsetBytes, payloadOffsetBytes: 0 } }];
 }
 
 /** Makes a valid write. The inode has been announced as changing. `old`: its inline data, for an inline write. */
@@ -125,7 +133,8 @@ export function guessAllocated(inode: Inode, lengthBytes: number, end: number): 
 
 /** The old inline data that an inline write keeps a part of; read before the first change. */
 function writeReads(state: State, inode: Inode, command: Write): Uint8Array | null {
-  const isNeeded = command.source.kind === "inline" && inode.inlineBytes > 0 && (command.offsetBytes > 0 || command.lengthBytes < inode.inlineBytes);
+  const isNeeded =
+    command.source.kind === "inline" && inode.inlineBytes > 0 && (command.offsetBytes > 0 || command.lengthBytes < inode.inlineBytes);
   return isNeeded ? state.inline(inode) : null;
 }
 

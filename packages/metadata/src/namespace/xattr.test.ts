@@ -52,7 +52,16 @@ describe("namespaces", () => {
 test("half a surrogate pair is no name: it would not survive its encoding", () => {
   const shell = new Shell();
   const ino = shell.make("f", "file", 0o666);
-  const command: Command = { type: "setXattr", ino, name: "user.\ud800", value, flags: 0, killSetGid: false, caller: root, time: shell.world.time() };
+  const command: Command = {
+    type: "setXattr",
+    ino,
+    name: "user.\ud800",
+    value,
+    flags: 0,
+    killSetGid: false,
+    caller: root,
+    time: shell.world.time(),
+  };
   expect(applyCommand(shell.world.server, command, { clientId: null, payload: null }).errno).toBe(22);
 });
 

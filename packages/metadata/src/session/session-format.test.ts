@@ -16,11 +16,21 @@ import type { ClientMessage, Request, ServerMessage } from "./session-format.ts"
 
 const ino = fc.integer({ min: 65_536, max: Number.MAX_SAFE_INTEGER }) as unknown as fc.Arbitrary<InodeNumber>;
 const count = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
-const name = fc.string({ unit: fc.integer({ min: 1, max: 255 }).map((code) => String.fromCharCode(code)), minLength: 1, maxLength: 255 }) as unknown as fc.Arbitrary<Name>;
+const name = fc.string({
+  unit: fc.integer({ min: 1, max: 255 }).map((code) => String.fromCharCode(code)),
+  minLength: 1,
+  maxLength: 255,
+}) as unknown as fc.Arbitrary<Name>;
 const request: fc.Arbitrary<Request> = fc.oneof(
   fc.record({ kind: fc.constant("inode" as const), ino, withInline: fc.boolean() }),
   fc.record({ kind: fc.constant("dirent" as const), parent: ino, name, withInline: fc.boolean() }),
-  fc.record({ kind: fc.constant("directory" as const), parent: ino, cookie: count, limit: fc.integer({ min: 1, max: 4096 }), withInline: fc.boolean() }),
+  fc.record({
+    kind: fc.constant("directory" as const),
+    parent: ino,
+    cookie: count,
+    limit: fc.integer({ min: 1, max: 4096 }),
+    withInline: fc.boolean(),
+  }),
   fc.record({ kind: fc.constant("xattr" as const), ino, name: fc.string() }),
   fc.record({ kind: fc.constant("read" as const), ino, offsetBytes: count, lengthBytes: count }),
   fc.record({ kind: fc.constant("seek" as const), ino, offsetBytes: count, whence: fc.integer({ min: 0, max: 255 }) }),
@@ -85,9 +95,32 @@ test("random bytes are refused with CORRUPT and nothing else", () => {
 
 test("a directory page keeps its entries, with and without inline data", () => {
   const inode: Inode = {
-    ino: 131_072 as InodeNumber, generation: 1, kind: "file", mode: 0o644, uid: 1, gid: 2, nlink: 1, rdev: 0, sizeBytes: 3, allocatedBytes: 3, isAllocatedStale: false,
-    atimeSec: 1, atimeNsec: 2, mtimeSec: -3, mtimeNsec: 4, ctimeSec: 5, ctimeNsec: 6, birthSec: 7, birthNsec: 8, parent: 0, entryCount: 0, target: null,
-    inlineBytes: 3, inline: Uint8Array.of(1, 2, 3), hasExtents: false, xattrNames: ["user.a"],
+    ino: 131_072 as InodeNumber,
+    generation: 1,
+    kind: "file",
+    mode: 0o644,
+    uid: 1,
+    gid: 2,
+    nlink: 1,
+    rdev: 0,
+    sizeBytes: 3,
+    allocatedBytes: 3,
+    isAllocatedStale: false,
+    atimeSec: 1,
+    atimeNsec: 2,
+    mtimeSec: -3,
+    mtimeNsec: 4,
+    ctimeSec: 5,
+    ctimeNsec: 6,
+    birthSec: 7,
+    birthNsec: 8,
+    parent: 0,
+    entryCount: 0,
+    target: null,
+    inlineBytes: 3,
+    inline: Uint8Array.of(1, 2, 3),
+    hasExtents: false,
+    xattrNames: ["user.a"],
   };
   const entry = { dirent: { name: "\xff\x01a" as Name, cookie: 77, ino: inode.ino, kind: "file" as const }, inode };
   const [full] = decodeDirectoryReply(encodeDirectoryReply([entry], true, true)).entries;

@@ -21,7 +21,13 @@ export const pageEntriesMax = 4096;
 export type Request =
   | { readonly kind: "inode"; readonly ino: InodeNumber; readonly withInline: boolean }
   | { readonly kind: "dirent"; readonly parent: InodeNumber; readonly name: Name; readonly withInline: boolean }
-  | { readonly kind: "directory"; readonly parent: InodeNumber; readonly cookie: number; readonly limit: number; readonly withInline: boolean }
+  | {
+      readonly kind: "directory";
+      readonly parent: InodeNumber;
+      readonly cookie: number;
+      readonly limit: number;
+      readonly withInline: boolean;
+    }
   | { readonly kind: "xattr"; readonly ino: InodeNumber; readonly name: string }
   | { readonly kind: "read"; readonly ino: InodeNumber; readonly offsetBytes: number; readonly lengthBytes: number }
   | { readonly kind: "seek"; readonly ino: InodeNumber; readonly offsetBytes: number; readonly whence: number }
@@ -30,14 +36,27 @@ export type Request =
 
 export type ClientMessage =
   /** `mountpoint` and `host` are for people (status); `durableSeq` is the last that this client saw acknowledged. */
-  | { readonly type: "hello"; readonly version: number; readonly clientId: ClientId; readonly durableSeq: number; readonly host: string; readonly mountpoint: string }
+  | {
+      readonly type: "hello";
+      readonly version: number;
+      readonly clientId: ClientId;
+      readonly durableSeq: number;
+      readonly host: string;
+      readonly mountpoint: string;
+    }
   | { readonly type: "command"; readonly seq: number; readonly command: Command }
   | { readonly type: "request"; readonly id: number; readonly request: Request }
   | { readonly type: "goodbye" };
 
 export type ServerMessage =
   /** `seq`: the last command of this client that the server has; 0 for a new session. */
-  | { readonly type: "welcome"; readonly version: number; readonly clusterId: string; readonly seq: number; readonly availableBytes: number }
+  | {
+      readonly type: "welcome";
+      readonly version: number;
+      readonly clusterId: string;
+      readonly seq: number;
+      readonly availableBytes: number;
+    }
   | { readonly type: "progress"; readonly durableSeq: number; readonly availableBytes: number }
   | { readonly type: "rejected"; readonly seq: number; readonly errno: number; readonly ino: number; readonly message: string }
   | { readonly type: "reply"; readonly id: number; readonly errno: number; readonly body: Uint8Array };
@@ -48,7 +67,14 @@ export function encodeClientMessage(message: ClientMessage): Uint8Array {
   const writer = new ByteWriter(128);
   switch (message.type) {
     case "hello":
-      return writer.u8(1).u16(message.version).latin1(message.clientId).varint(message.durableSeq).utf8(message.host).utf8(message.mountpoint).take();
+      return writer
+        .u8(1)
+        .u16(message.version)
+        .latin1(message.clientId)
+        .varint(message.durableSeq)
+        .utf8(message.host)
+        .utf8(message.mountpoint)
+        .take();
     case "command":
       return writer.u8(2).varint(message.seq).raw(encodeCommand(message.command)).take();
     case "request":
@@ -66,25 +92,32 @@ function encodeRequest(writer: ByteWriter, request: Request): void {
   switch (request.kind) {
     case "inode":
       writer.varint(request.ino).u8(request.withInline ? 1 : 0);
-      return;
+      break;
     case "dirent":
-      writer.varint(request.parent).latin1(request.name).u8(request.withInline ? 1 : 0);
-      return;
+      writer
+        .varint(request.parent)
+        .latin1(request.name)
+        .u8(request.withInline ? 1 : 0);
+      break;
     case "directory":
-      writer.varint(request.parent).varint(request.cookie).varint(request.limit).u8(request.withInline ? 1 : 0);
-      return;
+      writer
+        .varint(request.parent)
+        .varint(request.cookie)
+        .varint(request.limit)
+        .u8(request.withInline ? 1 : 0);
+      break;
     case "xattr":
       writer.varint(request.ino).utf8(request.name);
-      return;
+      break;
     case "read":
       writer.varint(request.ino).varint(request.offsetBytes).varint(request.lengthBytes);
-      return;
+      break;
     case "seek":
       writer.varint(request.ino).varint(request.offsetBytes).u8(request.whence);
-      return;
+      break;
     case "statistics":
     case "grant":
-      return;
+      break;
     default:
       unreachable(request, "request");
   }
@@ -97,7 +130,14 @@ export function decodeClientMessage(head: Uint8Array): ClientMessage {
     case 1: {
       const version = reader.u16();
       const clientId = reader.latin1() as ClientId;
-      const message = { type: "hello" as const, version, clientId, durableSeq: reader.varint(), host: reader.utf8(), mountpoint: reader.utf8() };
+      const message = {
+        type: "hello" as const,
+        version,
+        clientId,
+        durableSeq: reader.varint(),
+        host: reader.utf8(),
+        mountpoint: reader.utf8(),
+      };
       reader.end();
       if (!/^[0-9a-f]{32}$/.test(clientId)) throw new CfsError("CORRUPT", "client message: a client id is 32 hex digits");
       return message;
@@ -126,8 +166,15 @@ function decodeRequest(reader: ByteReader): Request {
     case "dirent":
       return { kind, parent: reader.varint() as InodeNumber, name: reader.latin1() as Name, withInline: reader.u8() === 1 };
     case "directory": {
-      const request = { kind, parent: reader.varint() as InodeNumber, cookie: reader.varint(), limit: reader.varint(), withInline: reader.u8() === 1 };
-      if (request.limit < 1 || request.limit > pageEntriesMax) throw new CfsError("CORRUPT", `a directory page of ${request.limit} entries was asked for`);
+      const request = {
+        kind,
+        parent: reader.varint() as InodeNumber,
+        cookie: reader.varint(),
+        limit: reader.varint(),
+        withInline: reader.u8() === 1,
+      };
+      if (request.limit < 1 || request.limit > pageEntriesMax)
+        throw new CfsError("CORRUPT", `a directory page of ${request.limit} entries was asked for`);
       return request;
     }
     case "xattr":
@@ -249,7 +296,7 @@ export function encodeXattrReply(value: Uint8Array | null): Uint8Array {
 }
 
 export function decodeXattrReply(body: Uint8Array): Uint8Array | null {
-  return body.length === 0 ? null : body.slice(1);
+  return body.length === 0 ? null : Uint8Array.from(body.subarray(1));
 }
 
 /** Numbers in a fixed order: seek [offset], grant [begin, end], statistics in the order of FileSystemStatistics. */

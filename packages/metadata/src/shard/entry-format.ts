@@ -29,7 +29,8 @@ export function encodeEntry(entry: Entry): Uint8Array {
 export function decodeEntry(head: Uint8Array): Entry {
   const reader = new ByteReader(head, "log entry");
   const version = reader.u8();
-  if (version !== entryVersion) throw new CfsError("CORRUPT", `log entry of version ${version}; this program knows version ${entryVersion}`);
+  if (version !== entryVersion)
+    throw new CfsError("CORRUPT", `log entry of version ${version}; this program knows version ${entryVersion}`);
   const hasClient = reader.u8() === 1;
   const clientId = hasClient ? (Buffer.from(reader.raw(16)).toString("hex") as ClientId) : null;
   const seq = hasClient ? reader.varint() : 0;

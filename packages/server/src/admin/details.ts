@@ -43,6 +43,8 @@ export interface NodeDetails {
   readonly segments: { readonly count: number; readonly dead: number; readonly dropped: number; readonly compacted: number };
   readonly repair: {
     readonly queued: number;
+    /** Missing, with no drive to go to. */
+    readonly homeless: number;
     readonly repaired: number;
     readonly repairedBytes: number;
     readonly problems: readonly string[];

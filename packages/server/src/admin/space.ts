@@ -1,5 +1,7 @@
 /**
  * Where the raw bytes of the drives are: the sum of the parts is the whole.
+ *
+ * live + dead + parity + journal + state + other − absent + reserve + free = rawTotal, to the byte.
  */
 import type { Usage } from "@cfs/metadata";
 import type { CapacityReport } from "../engine/capacity.ts";
@@ -13,30 +15,42 @@ export interface SpaceReport {
   readonly deadBytes: number;
   /** Parity, chunk tables, headers and padding of fragments. */
   readonly parityBytes: number;
-  /** Journal files on all their drives. */
+  /** Journal files on all their drives, with those kept ready. */
   readonly journalBytes: number;
   /** User bytes in the journal that are not packed yet (part of journalBytes). */
   readonly journalLiveBytes: number;
-  /** State, preallocated containers, and what is not of cfs on the same file systems. */
+  /** Copies of the namespace. */
+  readonly stateBytes: number;
+  /** Preallocated containers, what was deleted a moment ago, and what is not of cfs on the same file systems. */
   readonly otherBytes: number;
+  /** Counted above but not on these drives: fragments of drives that are missing. Zero while all are there. */
+  readonly absentBytes: number;
   readonly reserveBytes: number;
   /** Free above the reserve. */
   readonly freeBytes: number;
 }
 
-export function explainSpace(usage: Usage, capacity: CapacityReport, journalBytes: number): SpaceReport {
+/** Bytes of the journal and state directories, as measured on the drives. */
+export interface MeasuredSpace {
+  readonly journalBytes: number;
+  readonly stateBytes: number;
+}
+
+export function explainSpace(usage: Usage, capacity: CapacityReport, measured: MeasuredSpace): SpaceReport {
   const { rawTotalBytes, rawFreeBytes } = capacity;
   const usedBytes = rawTotalBytes - rawFreeBytes;
-  const parityBytes = usage.fragmentBytes - usage.segmentStoredBytes;
   const reserveBytes = Math.min(capacity.reserveBytes, rawFreeBytes);
+  const rest = usedBytes - usage.fragmentBytes - measured.journalBytes - measured.stateBytes;
   return {
     rawTotalBytes,
     liveBytes: usage.segmentLiveBytes,
     deadBytes: usage.segmentStoredBytes - usage.segmentLiveBytes,
-    parityBytes,
-    journalBytes,
+    parityBytes: usage.fragmentBytes - usage.segmentStoredBytes,
+    journalBytes: measured.journalBytes,
     journalLiveBytes: usage.journalLiveBytes,
-    otherBytes: Math.max(0, usedBytes - usage.fragmentBytes - journalBytes),
+    stateBytes: measured.stateBytes,
+    otherBytes: Math.max(0, rest),
+    absentBytes: Math.max(0, -rest),
     reserveBytes,
     freeBytes: rawFreeBytes - reserveBytes,
   };

@@ -2,7 +2,12 @@ import { expect, test } from "vitest";
 import { computeCapacity, reserveOf } from "./capacity.ts";
 
 const gib = 1 << 30;
-const space = (drive: number, device: number, total: number, free: number) => ({ drive, device, totalBytes: total * gib, freeBytes: free * gib });
+const space = (drive: number, device: number, total: number, free: number) => ({
+  drive,
+  device,
+  totalBytes: total * gib,
+  freeBytes: free * gib,
+});
 
 test("the reserve is 2 %, at least 1 GiB, and at most a tenth of a small drive", () => {
   expect(reserveOf(1000 * gib)).toBe(20 * gib);

@@ -56,7 +56,13 @@ export function computeCapacity(spaces: readonly DriveSpace[]): CapacityReport {
     const freeBytes = space.freeBytes / share;
     const reserve = reserveOf(space.totalBytes) / share;
     reserveBytes += reserve;
-    return { drive: space.drive, device: space.device, totalBytes: Math.floor(totalBytes), freeBytes: Math.floor(freeBytes), reserveBytes: Math.floor(reserve) };
+    return {
+      drive: space.drive,
+      device: space.device,
+      totalBytes: Math.floor(totalBytes),
+      freeBytes: Math.floor(freeBytes),
+      reserveBytes: Math.floor(reserve),
+    };
   });
   return {
     rawTotalBytes,

@@ -66,7 +66,12 @@ export class Compactor {
       }
       const stored = await writer.write(pieces);
       const swaps = living.flatMap((source, index) => swapsOf(source, stored.extents[index] ?? []));
-      const { place, outcome } = driver.propose({ command: { type: "publish", segment: stored.segment, swaps }, clientId: null, seq: 0, payload: [] });
+      const { place, outcome } = driver.propose({
+        command: { type: "publish", segment: stored.segment, swaps },
+        clientId: null,
+        seq: 0,
+        payload: [],
+      });
       if (outcome.errno !== 0) throw new CfsError("IO", `publishing segment ${stored.segment.id} failed with errno ${outcome.errno}`);
       await driver.durable(place.index);
       this.segmentsCompacted++;

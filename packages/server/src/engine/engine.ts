@@ -5,7 +5,7 @@
  * replay is done, so what clients see is what was acknowledged.
  */
 import { CfsError, rootInode } from "@cfs/core";
-import type { ClientId, Clock, Logger, Random, SegmentId } from "@cfs/core";
+import type { Clock, Logger, Random, SegmentId } from "@cfs/core";
 import { KvState, SingleReplica, listJournalFiles, listRegions, listSegments, listSessions, regionBytes } from "@cfs/metadata";
 import type { DriveRecord, ListedRegion, Segment, ShardStore } from "@cfs/metadata";
 import { crc32c } from "@cfs/native";
@@ -14,6 +14,7 @@ import type { Io, JournalDrive } from "@cfs/storage";
 import { Capacity } from "./capacity.ts";
 import type { DriveSpace } from "./capacity.ts";
 import { Compactor } from "./compactor.ts";
+import { OperationFigures } from "./operation-figures.ts";
 import { PackQueue } from "./pack-queue.ts";
 import { Packer } from "./packer.ts";
 import { ReadPath } from "./read-path.ts";
@@ -46,6 +47,8 @@ export interface EngineOptions {
   readonly nodeId: string;
   /** Recent journal kept in memory, bytes. */
   readonly journalCacheBytes: number;
+  /** Start although most drives of the newest journal file are missing. */
+  readonly isDegraded: boolean;
   /** Owner of the root directory of a new file system. */
   readonly rootUid: number;
   readonly rootGid: number;
@@ -64,6 +67,7 @@ export class Engine {
   readonly capacity: Capacity;
   readonly reads: ReadPath;
   readonly writer: SegmentWriter;
+  readonly figures: OperationFigures;
   readonly packQueue: PackQueue = new PackQueue();
   readonly packer: Packer;
   readonly compactor: Compactor;
@@ -76,16 +80,30 @@ export class Engine {
   #isClosed = false;
   /** Hears what the node cannot go on from. */
   onFailed: ((error: CfsError) => void) | null = null;
+  /** Hears of a drive that the journal does not use any more. */
+  onDriveFailed: ((driveId: string, error: CfsError) => void) | null = null;
 
-  private constructor(parts: EngineParts, built: { state: KvState; journal: Journal; driver: SingleReplica; segments: SegmentStore; capacity: Capacity; clusterId: string }) {
+  private constructor(
+    parts: EngineParts,
+    built: {
+      state: KvState;
+      journal: Journal;
+      driver: SingleReplica;
+      segments: SegmentStore;
+      capacity: Capacity;
+      clusterId: string;
+      figures: OperationFigures;
+    },
+  ) {
     const { io, clock, logger } = parts;
-    const { state, journal, driver, segments, capacity, clusterId } = built;
+    const { state, journal, driver, segments, capacity, clusterId, figures } = built;
     this.#parts = parts;
     this.state = state;
     this.journal = journal;
     this.driver = driver;
     this.segments = segments;
     this.capacity = capacity;
+    this.figures = figures;
     const { pool } = io;
     const store = segments;
     const packerOfBytes = new NativePacker(pool, clusterId);
@@ -97,7 +115,7 @@ export class Engine {
     this.reclaimer = new Reclaimer({ state, driver, store, clock, logger, compact: (segment) => this.compactor.compact(segment) });
     this.repairer = new Repairer({ state, driver, store, clock, logger });
     this.sweeper = new Sweeper({ state, store, logger });
-    const handler = new RequestHandler({ state, driver, reads: this.reads, capacity });
+    const handler = new RequestHandler({ state, driver, reads: this.reads, capacity, clock, figures });
     this.sessions = new SessionService({
       driver,
       state,
@@ -107,7 +125,8 @@ export class Engine {
       pool,
       clock,
       logger,
-      onSessionClosed: (clientId) => this.#inBackground(() => this.reclaimer.endSession(clientId)),
+      figures,
+      onSessionClosed: (clientId) => this.#inBackground(() => this.reclaimer.endSession(clientId, () => this.sessions.isHeld(clientId))),
     });
     driver.onFailed = (error) => this.onFailed?.(error);
   }
@@ -117,17 +136,29 @@ export class Engine {
     const state = new KvState(store, stateCaches);
     let onDurable = (_index: number): void => undefined;
     let onBroken = (_error: Error): void => undefined;
+    let onDriveFailed = (_driveId: string, _error: CfsError): void => undefined;
+    const figures = new OperationFigures();
     const journalDrives: JournalDrive[] = parts.drives.map(({ driveId, path }) => ({ driveId, path }));
     const journal = await Journal.open(
       { io, crc32c, clock, random, log: logger },
       journalDrives,
       {
         onDurable: (index) => onDurable(index),
+        onSynced: (milliseconds) => figures.journalSync.observeMs(milliseconds),
         onBroken: (error) => onBroken(error),
-        onDriveFailed: (drive, error) => logger.error("a drive failed for the journal", { drive: drive.driveId, path: drive.path, reason: error.message }),
+        onDriveFailed: (drive, error) => {
+          logger.warn("the journal goes on without a drive", { drive: drive.driveId, path: drive.path, reason: error.message });
+          onDriveFailed(drive.driveId, CfsError.from(error));
+        },
         onLoss: (loss) => logger.error("acknowledged entries are lost", { loss: JSON.stringify(loss) }),
       },
-      { clusterId: options.clusterId, nodeId: options.nodeId, appliedIndex: store.appliedIndex, cacheBytes: options.journalCacheBytes },
+      {
+        clusterId: options.clusterId,
+        nodeId: options.nodeId,
+        appliedIndex: store.appliedIndex,
+        cacheBytes: options.journalCacheBytes,
+        acceptMissing: options.isDegraded,
+      },
     );
     try {
       const driver = await SingleReplica.open({ log: journal, store, state, clock, logger });
@@ -135,8 +166,12 @@ export class Engine {
       await formatOrCheck(parts, options, state, driver);
       const segments = await openSegments(parts, options, state);
       const capacity = await Capacity.open({ measure: () => parts.measure((id) => driveIndex(state, id)), clock, logger });
-      const engine = new Engine(parts, { state, journal, driver, segments, capacity, clusterId: options.clusterId });
-      onBroken = (error) => engine.onFailed?.(CfsError.from(error));
+      const engine = new Engine(parts, { state, journal, driver, segments, capacity, clusterId: options.clusterId, figures });
+      onBroken = (error) => {
+        driver.logBroken(CfsError.from(error));
+        engine.onFailed?.(CfsError.from(error));
+      };
+      onDriveFailed = (driveId, error) => engine.onDriveFailed?.(driveId, error);
       await engine.#start();
       return engine;
     } catch (reason) {
@@ -147,7 +182,7 @@ export class Engine {
 
   async #start(): Promise<void> {
     const sessions = await listSessions(this.state, null, 1_000);
-    this.sessions.expectReturn(sessions.map(({ clientId }) => clientId as ClientId));
+    this.sessions.expectReturn(sessions.map(({ clientId }) => clientId));
     this.reclaimer.start();
     this.#inBackground(() => this.#requeue());
     this.#inBackground(() => this.sweeper.sweep());
@@ -166,7 +201,7 @@ export class Engine {
   async #requeue(): Promise<void> {
     if ((await listJournalFiles(this.state, -1, 10_000)).every(({ liveExtents }) => liveExtents === 0)) return;
     let after: Pick<ListedRegion, "ino" | "index"> | null = null;
-    for (let isEnd = false; !isEnd && !this.#isClosed; ) {
+    for (let isEnd = false; !isEnd && !this.#isClosed;) {
       const page: readonly ListedRegion[] = await listRegions(this.state, after, 1_000);
       for (const { ino, index, region } of page) {
         for (const { offsetBytes, lengthBytes, source } of region.extents) {
@@ -183,7 +218,7 @@ export class Engine {
 
   /** All segments, page by page, for whoever walks them. */
   async *allSegments(): AsyncGenerator<Segment> {
-    for (let after: SegmentId | 0 = 0; ; ) {
+    for (let after: SegmentId | 0 = 0; ;) {
       const page: readonly Segment[] = await listSegments(this.state, after, 512);
       yield* page;
       const last: Segment | undefined = page.at(-1);
@@ -195,15 +230,17 @@ export class Engine {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    await this.sessions.close();
-    await this.#background;
-    await this.reclaimer.close();
-    await this.repairer.close();
-    await this.packer.close();
-    await this.capacity.close();
-    await this.driver.close();
-    await this.segments.close();
-    await this.journal.close();
+    // The repairer first: what runs in the background may wait for it.
+    const { sessions, repairer, reclaimer, packer, capacity, driver, segments, journal } = this;
+    const steps = [
+      () => sessions.close(),
+      () => repairer.close(),
+      () => this.#background,
+      ...[reclaimer, packer, capacity, driver, segments, journal].map((part) => () => part.close()),
+    ];
+    const failures: unknown[] = [];
+    for (const step of steps) await step().catch((reason: unknown) => failures.push(reason));
+    if (failures.length > 0) throw new AggregateError(failures, "the engine did not close cleanly");
   }
 }
 
@@ -222,7 +259,14 @@ async function formatOrCheck(parts: EngineParts, options: EngineOptions, state: 
   }
   const drives: DriveRecord[] = parts.drives.map(({ driveId }, index) => ({ index, id: driveId, state: "ok" }));
   const { place, outcome } = driver.propose({
-    command: { type: "format", clusterId: options.clusterId, drives, uid: options.rootUid, gid: options.rootGid, time: parts.clock.wallTime() },
+    command: {
+      type: "format",
+      clusterId: options.clusterId,
+      drives,
+      uid: options.rootUid,
+      gid: options.rootGid,
+      time: parts.clock.wallTime(),
+    },
     clientId: null,
     seq: 0,
     payload: [],
@@ -235,10 +279,14 @@ async function openSegments(parts: EngineParts, options: EngineOptions, state: K
   const { io, logger } = parts;
   const segments = new SegmentStore({ pool: io.pool, codec: nativeCodec, logger, clusterId: options.clusterId });
   const table = state.content.superblock()?.drives ?? [];
+  segments.memberCount = table.filter((record) => record.state !== "removed").length;
   for (const { driveId, path } of parts.drives) {
     const record = table.find(({ id }) => id === driveId);
-    if (!record) throw new CfsError("INVALID", `drive ${driveId} at ${path} is not part of this cluster; add it with: cfs admin drive add ${path}`);
-    segments.addDrive(await Containers.open(io, { index: record.index, directory: path }));
+    if (!record)
+      throw new CfsError("INVALID", `drive ${driveId} at ${path} is not part of this cluster; add it with: cfs admin drive add ${path}`);
+    if (record.state === "removed")
+      logger.warn("a drive that is named was removed from this node and is left alone", { path, drive: driveId });
+    else segments.addDrive(await Containers.open(io, { index: record.index, directory: path }));
   }
   return segments;
 }

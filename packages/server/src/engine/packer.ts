@@ -16,6 +16,10 @@ import type { Piece, SegmentWriter } from "./segment-writer.ts";
 
 /** Items of one segment at most: a segment of 4 KiB writes has 480. */
 const itemsMax = 1024;
+/** Table entry, origin and gap of a piece, at most on the average. */
+const itemOverheadBytes = 512;
+/** Segments packed at once. */
+const inParallel = 3;
 
 export interface PackerParts {
   readonly state: KvState;
@@ -28,13 +32,15 @@ export interface PackerParts {
 }
 
 export interface PackerOptions {
+  /** Packing begins when this much waits: several segments in a row share the syncs of the drives. */
+  readonly fullBytes: number;
   /** How long journalled data waits for a segment to fill, milliseconds. */
   readonly idleMs: number;
   /** Wait before a failed attempt is made again, milliseconds. */
   readonly retryMs: number;
 }
 
-export const packerDefaults: PackerOptions = { idleMs: 1_000, retryMs: 2_000 };
+export const packerDefaults: PackerOptions = { fullBytes: 16 << 20, idleMs: 2_000, retryMs: 2_000 };
 
 interface PackSource {
   readonly piece: Piece;
@@ -58,7 +64,7 @@ export class Packer {
 
   #wake(): void {
     if (this.#isClosed || this.#running) return;
-    if (this.#parts.queue.bytes >= segmentRawBytesMax) this.#start();
+    if (this.#parts.queue.bytes >= this.#options.fullBytes) this.#start();
     else if (this.#parts.queue.length > 0) this.#cancelTimer ??= this.#parts.clock.after(this.#options.idleMs, () => this.#start());
   }
 
@@ -66,7 +72,7 @@ export class Packer {
     this.#cancelTimer?.();
     this.#cancelTimer = null;
     if (this.#running || this.#isClosed) return;
-    this.#running = this.#packOnce()
+    this.#running = this.#packAll()
       .catch((reason: unknown) => this.#parts.logger.warn("packing failed and will be tried again", { reason: String(reason) }))
       .finally(() => {
         this.#running = null;
@@ -82,15 +88,29 @@ export class Packer {
     }
   }
 
+  /** A few segments at a time until nothing waits. */
+  async #packAll(): Promise<void> {
+    while (this.#parts.queue.length > 0 && !this.#isClosed) {
+      const count = Math.min(inParallel, Math.ceil(this.#parts.queue.bytes / segmentRawBytesMax));
+      await Promise.all(Array.from({ length: Math.max(1, count) }, () => this.#packOnce()));
+    }
+  }
+
   async #packOnce(): Promise<void> {
     const { queue, driver, writer } = this.#parts;
-    const items = queue.take(segmentRawBytesMax, itemsMax);
+    const items = queue.take(writer.rawBytesMax, itemsMax, itemOverheadBytes);
+    if (items.length === 0) return;
     try {
       const sources = await this.#gather(items);
       if (sources.length > 0) {
         const stored = await writer.write(sources.map(({ piece }) => piece));
         const swaps = sources.flatMap((source, index) => swapsOf(source, stored.extents[index] ?? []));
-        const { place, outcome } = driver.propose({ command: { type: "publish", segment: stored.segment, swaps }, clientId: null, seq: 0, payload: [] });
+        const { place, outcome } = driver.propose({
+          command: { type: "publish", segment: stored.segment, swaps },
+          clientId: null,
+          seq: 0,
+          payload: [],
+        });
         if (outcome.errno !== 0) throw new CfsError("IO", `publishing segment ${stored.segment.id} failed with errno ${outcome.errno}`);
         await driver.durable(place.index);
         this.segmentsPacked++;
@@ -115,8 +135,17 @@ export class Packer {
         const views = [bytes.subarray(from.payloadOffsetBytes, from.payloadOffsetBytes + lengthBytes)];
         const last = sources.at(-1);
         // Ranges of one record that lie side by side are one piece, so that chunks are cut across region borders.
-        if (last && last.from.fileId === from.fileId && last.from.recordOffsetBytes === from.recordOffsetBytes && last.piece.ino === item.ino && endsAt(last, offsetBytes, from)) {
-          sources[sources.length - 1] = { from: last.from, piece: { ...last.piece, lengthBytes: last.piece.lengthBytes + lengthBytes, views: [...last.piece.views, ...views] } };
+        if (
+          last &&
+          last.from.fileId === from.fileId &&
+          last.from.recordOffsetBytes === from.recordOffsetBytes &&
+          last.piece.ino === item.ino &&
+          endsAt(last, offsetBytes, from)
+        ) {
+          sources[sources.length - 1] = {
+            from: last.from,
+            piece: { ...last.piece, lengthBytes: last.piece.lengthBytes + lengthBytes, views: [...last.piece.views, ...views] },
+          };
         } else sources.push({ from, piece: { views, lengthBytes, ino: item.ino, offsetBytes } });
       }
     }
@@ -149,7 +178,9 @@ export class Packer {
 
 function endsAt(last: PackSource, offsetBytes: number, from: ExtentSource & { kind: "journal" }): boolean {
   const { piece } = last;
-  return piece.offsetBytes + piece.lengthBytes === offsetBytes && last.from.payloadOffsetBytes + piece.lengthBytes === from.payloadOffsetBytes;
+  return (
+    piece.offsetBytes + piece.lengthBytes === offsetBytes && last.from.payloadOffsetBytes + piece.lengthBytes === from.payloadOffsetBytes
+  );
 }
 
 function swapsOf({ piece, from }: PackSource, extents: readonly { lengthBytes: number; source: ExtentSource }[]): Swap[] {

@@ -36,7 +36,11 @@ interface Run {
   readonly lengthBytes: number;
   readonly source: ExtentSource | { readonly kind: "hole" };
   /** For plain chunks side by side: the range of the segment's payload. */
-  readonly range: { readonly segment: Segment; readonly beginBytes: number; readonly views: { beginBytes: number; lengthBytes: number }[] } | null;
+  readonly range: {
+    readonly segment: Segment;
+    readonly beginBytes: number;
+    readonly views: { beginBytes: number; lengthBytes: number }[];
+  } | null;
 }
 
 export class ReadPath {
@@ -56,7 +60,9 @@ export class ReadPath {
       } catch (reason) {
         const error = CfsError.from(reason);
         if (attempt >= attemptsMax || error.code === "NO_MEMORY") {
-          throw new CfsError(error.code, `inode ${ino}, bytes ${offsetBytes} to ${offsetBytes + lengthBytes}: ${error.message}`, { cause: error });
+          throw new CfsError(error.code, `inode ${ino}, bytes ${offsetBytes} to ${offsetBytes + lengthBytes}: ${error.message}`, {
+            cause: error,
+          });
         }
       }
     }
@@ -101,7 +107,8 @@ export class ReadPath {
   #chunk(source: ExtentSource & { kind: "chunk" }): { segment: Segment; chunk: ChunkRecord } {
     const segment = this.#parts.state.content.segment(source.segment);
     const chunk = segment?.chunks[source.chunkIndex];
-    if (!segment || !chunk) throw new CfsError("CORRUPT", `segment ${source.segment} chunk ${source.chunkIndex} is referenced but unknown; run: cfs fsck`);
+    if (!segment || !chunk)
+      throw new CfsError("CORRUPT", `segment ${source.segment} chunk ${source.chunkIndex} is referenced but unknown; run: cfs fsck`);
     return { segment, chunk };
   }
 
@@ -144,7 +151,9 @@ export class ReadPath {
     const end = lastEnd(range.views);
     const stored = await this.#parts.store.read(range.segment, range.beginBytes, end - range.beginBytes);
     const whole = end - range.beginBytes === lengthBytes;
-    const parts = whole ? stored.parts : range.views.flatMap((view) => cut(stored.parts, view.beginBytes - range.beginBytes, view.lengthBytes));
+    const parts = whole
+      ? stored.parts
+      : range.views.flatMap((view) => cut(stored.parts, view.beginBytes - range.beginBytes, view.lengthBytes));
     return { lengthBytes, parts, release: () => stored.release() };
   }
 
@@ -168,7 +177,11 @@ export class ReadPath {
     } finally {
       stored.release();
     }
-    return { lengthBytes, parts: [raw.subarray(source.rawOffsetBytes, source.rawOffsetBytes + lengthBytes)], release: () => pool.give(raw) };
+    return {
+      lengthBytes,
+      parts: [raw.subarray(source.rawOffsetBytes, source.rawOffsetBytes + lengthBytes)],
+      release: () => pool.give(raw),
+    };
   }
 }
 

@@ -23,6 +23,8 @@ export interface RepairProblem {
 
 export interface RepairProgress {
   readonly queued: number;
+  /** Fragments that were found missing by the last walk and have no drive to go to. */
+  readonly homeless: number;
   readonly repaired: number;
   readonly repairedBytes: number;
   readonly problems: readonly RepairProblem[];
@@ -52,6 +54,7 @@ export class Repairer {
   #idle: (() => void)[] = [];
   #isClosed = false;
   #isRescanNeeded = false;
+  #homeless = 0;
   repaired = 0;
   repairedBytes = 0;
 
@@ -64,7 +67,13 @@ export class Repairer {
   }
 
   get progress(): RepairProgress {
-    return { queued: this.#urgent.size + this.#queue.size + this.#workers, repaired: this.repaired, repairedBytes: this.repairedBytes, problems: [...this.#problems.values()] };
+    return {
+      queued: this.#urgent.size + this.#queue.size + this.#workers,
+      homeless: this.#homeless,
+      repaired: this.repaired,
+      repairedBytes: this.repairedBytes,
+      problems: [...this.#problems.values()],
+    };
   }
 
   add(segment: SegmentId, fragment: number): void {
@@ -81,18 +90,23 @@ export class Repairer {
     this.#work();
   }
 
-  /** Queues every fragment that lies on a drive that is not there, segment by segment; resolves when all are queued. */
+  /** Queues every fragment that lies on a drive that is not there or leaves, segment by segment; resolves when all are queued. */
   async addMissing(): Promise<number> {
     const { state, store } = this.#parts;
     this.#problems.clear();
     let found = 0;
     do {
       this.#isRescanNeeded = false;
-      for (let after: SegmentId | 0 = 0; !this.#isClosed; ) {
+      this.#homeless = 0;
+      for (let after: SegmentId | 0 = 0; !this.#isClosed;) {
         const page: readonly Segment[] = await listSegments(state, after, 512);
         for (const segment of page) {
           segment.places.forEach((place, fragment) => {
-            if (store.containersOf(place.drive)) return;
+            if (store.isWritable(place.drive) && place.container !== 0) return;
+            if (store.repairTarget(segment, fragment) === null) {
+              this.#homeless++;
+              return;
+            }
             found++;
             this.add(segment.id, fragment);
           });
@@ -113,7 +127,9 @@ export class Repairer {
       this.#urgent.delete(key);
       this.#queue.delete(key);
       this.#workers++;
-      this.#run(key, task).finally(() => this.#ended()).catch((reason: unknown) => this.#parts.logger.error("repairing failed", { reason: String(reason) }));
+      this.#run(key, task)
+        .finally(() => this.#ended())
+        .catch((reason: unknown) => this.#parts.logger.error("repairing failed", { reason: String(reason) }));
     }
   }
 
@@ -137,7 +153,11 @@ export class Repairer {
         return;
       }
       this.#problems.set(key, { segment: task.segment, fragment: task.fragment, reason: error.message });
-      this.#parts.logger.error("a fragment could not be repaired", { segment: task.segment, fragment: task.fragment, reason: error.message });
+      this.#parts.logger.error("a fragment could not be repaired", {
+        segment: task.segment,
+        fragment: task.fragment,
+        reason: error.message,
+      });
     }
   }
 
@@ -147,8 +167,17 @@ export class Repairer {
     if (!segment || segment.liveBytes === 0) return;
     const from = segment.places[fragment] as FragmentPlace;
     const to = await store.repair(segment, fragment);
-    if (!to) throw new CfsError("NO_DEVICE", `segment ${id} fragment ${fragment}: no healthy drive is free for it; replace the failed drive: cfs admin drive replace`);
-    const { outcome } = driver.propose({ command: { type: "relocate", segment: id, fragment, from, to }, clientId: null, seq: 0, payload: [] });
+    if (!to) {
+      // Another fragment of the segment took the last free drive meanwhile.
+      this.#homeless++;
+      return;
+    }
+    const { outcome } = driver.propose({
+      command: { type: "relocate", segment: id, fragment, from, to },
+      clientId: null,
+      seq: 0,
+      payload: [],
+    });
     if (outcome.errno !== 0) {
       await store.free(to, segment.fragmentBytes);
       return;

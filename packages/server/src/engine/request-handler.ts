@@ -2,7 +2,7 @@
  * Answers the requests of a session: reads of metadata and data. Each looks at the state in the turn in which it is called.
  */
 import { CfsError, unreachable } from "@cfs/core";
-import type { ClientId, InodeNumber } from "@cfs/core";
+import type { ClientId, Clock } from "@cfs/core";
 import {
   encodeDirectoryReply,
   encodeDirentReply,
@@ -15,6 +15,7 @@ import {
 } from "@cfs/metadata";
 import type { KvState, ListedInode, Request, ShardDriver } from "@cfs/metadata";
 import type { Capacity } from "./capacity.ts";
+import type { OperationFigures } from "./operation-figures.ts";
 import type { ReadPath } from "./read-path.ts";
 
 /** Inode counts given to a client at once. */
@@ -37,6 +38,8 @@ export interface RequestHandlerParts {
   readonly driver: ShardDriver;
   readonly reads: ReadPath;
   readonly capacity: Capacity;
+  readonly clock: Clock;
+  readonly figures: OperationFigures;
 }
 
 export class RequestHandler {
@@ -48,6 +51,7 @@ export class RequestHandler {
 
   /** Sends exactly one reply, now or later. */
   answer(request: Request, clientId: ClientId, send: SendReply): void {
+    this.#parts.figures.countOperation(request.kind);
     try {
       const body = this.#answer(request, clientId, send);
       if (body) send({ errno: 0, body }, [], null);
@@ -106,16 +110,23 @@ export class RequestHandler {
   }
 
   #read({ ino, offsetBytes, lengthBytes }: Request & { kind: "read" }, send: SendReply): void {
-    if (lengthBytes > readBytesMax) throw new CfsError("INVALID", `a read of ${lengthBytes} bytes; at most ${readBytesMax} are served at once`);
-    this.#parts.reads.read(ino, offsetBytes, lengthBytes).then(
-      (range) => send({ errno: 0, body: encodeNumbersReply([range.lengthBytes]) }, range.parts, () => range.release()),
+    if (lengthBytes > readBytesMax)
+      throw new CfsError("INVALID", `a read of ${lengthBytes} bytes; at most ${readBytesMax} are served at once`);
+    const { clock, figures, reads } = this.#parts;
+    const beganMs = clock.monotonicMs();
+    reads.read(ino, offsetBytes, lengthBytes).then(
+      (range) => {
+        figures.read.observeMs(clock.monotonicMs() - beganMs);
+        figures.bytesRead += range.lengthBytes;
+        send({ errno: 0, body: encodeNumbersReply([range.lengthBytes]) }, range.parts, () => range.release());
+      },
       (reason: unknown) => sendError(send, reason),
     );
   }
 
   #seek({ ino, offsetBytes, whence }: Request & { kind: "seek" }): number {
     const { state } = this.#parts;
-    const inode = state.inode(ino as InodeNumber);
+    const inode = state.inode(ino);
     if (!inode) throw new CfsError("STALE_HANDLE", `inode ${ino} is not there any more`);
     const found = seek(state.content, inode, offsetBytes, whence);
     if (found === null) throw new CfsError("NO_DEVICE", `inode ${ino}: nothing is found from offset ${offsetBytes} on`);
@@ -126,7 +137,12 @@ export class RequestHandler {
   async #grant(clientId: ClientId): Promise<Uint8Array> {
     const { driver, state } = this.#parts;
     const begin = state.content.superblock()?.nextInodeCount ?? 0;
-    const { place, outcome } = driver.propose({ command: { type: "grantInodes", clientId, count: grantCount }, clientId: null, seq: 0, payload: [] });
+    const { place, outcome } = driver.propose({
+      command: { type: "grantInodes", clientId, count: grantCount },
+      clientId: null,
+      seq: 0,
+      payload: [],
+    });
     if (outcome.errno !== 0) throw CfsError.fromErrno(outcome.errno, "inode numbers were not granted");
     await driver.durable(place.index);
     return encodeNumbersReply([begin, begin + grantCount]);

@@ -7,11 +7,13 @@
 import { CfsError } from "@cfs/core";
 import type { SegmentId } from "@cfs/core";
 import type { ExtentSource, NewSegment } from "@cfs/metadata";
-import { layoutFor } from "@cfs/storage";
 import type { BufferPool, SegmentPacker, SegmentStore } from "@cfs/storage";
 
 /** Raw bytes that go into one segment at most; its chunk table comes on top. */
 export const segmentRawBytesMax: number = 2 << 20;
+
+/** Each failing drive costs an attempt. */
+const attemptsMax = 6;
 
 export interface Piece {
   /** The bytes in order; borrowed until the segment is stored. */
@@ -48,20 +50,49 @@ export class SegmentWriter {
     this.#parts = parts;
   }
 
+  /** Raw bytes that fit one segment with the drives that are there now: its fragments are written from one buffer of the pool. */
+  get rawBytesMax(): number {
+    return this.#parts.store.driveIndexes.length >= 3 ? segmentRawBytesMax : segmentRawBytesMax * 0.75;
+  }
+
+  /** Stores the pieces; when drives fail meanwhile, once more with the layout that the rest allows. */
   async write(pieces: readonly Piece[]): Promise<StoredSegment> {
+    for (let attempt = 1; ; attempt++) {
+      const drives = this.#parts.store.driveIndexes.length;
+      try {
+        return await this.#write(pieces);
+      } catch (reason) {
+        if (attempt >= attemptsMax || this.#parts.store.driveIndexes.length === drives) throw reason;
+      }
+    }
+  }
+
+  async #write(pieces: readonly Piece[]): Promise<StoredSegment> {
     const { packer, store, pool, nextSegment } = this.#parts;
-    const layout = layoutFor(store.driveIndexes.length);
+    const { layout } = store;
     if (!layout) throw new CfsError("IO", "no drive is healthy");
     const id = nextSegment();
     const packed = await packer.pack(pieces, { id, generation: 1, ...layout });
     try {
       const places = await store.write(id, layout.k, layout.m, packed.fragmentBytes, packed.fragments);
-      const chunks = packed.chunks.map(({ storedOffsetBytes, storedBytes, rawBytes, codec }) => ({ storedOffsetBytes, storedBytes, rawBytes, codec, refs: 0 }));
+      const chunks = packed.chunks.map(({ storedOffsetBytes, storedBytes, rawBytes, codec }) => ({
+        storedOffsetBytes,
+        storedBytes,
+        rawBytes,
+        codec,
+        refs: 0,
+      }));
       const extents: PieceExtent[][] = pieces.map(() => []);
       packed.chunks.forEach((chunk, chunkIndex) => {
-        (extents[chunk.piece] as PieceExtent[]).push({ lengthBytes: chunk.rawBytes, source: { kind: "chunk", segment: id, chunkIndex, rawOffsetBytes: 0 } });
+        (extents[chunk.piece] as PieceExtent[]).push({
+          lengthBytes: chunk.rawBytes,
+          source: { kind: "chunk", segment: id, chunkIndex, rawOffsetBytes: 0 },
+        });
       });
-      return { segment: { id, ...layout, fragmentBytes: packed.fragmentBytes, segmentBytes: packed.segmentBytes, places, chunks }, extents };
+      return {
+        segment: { id, ...layout, fragmentBytes: packed.fragmentBytes, segmentBytes: packed.segmentBytes, places, chunks },
+        extents,
+      };
     } finally {
       pool.give(packed.fragments);
     }

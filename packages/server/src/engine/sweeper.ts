@@ -34,7 +34,10 @@ export class Sweeper {
     const before = new Map<number, number[]>();
     for (const drive of store.driveIndexes) {
       const containers = store.containersOf(drive) as Containers;
-      before.set(drive, (await containers.list()).filter((number) => number < containers.firstOfThisRun || containers.firstOfThisRun === 0));
+      before.set(
+        drive,
+        (await containers.list()).filter((number) => number < containers.firstOfThisRun || containers.firstOfThisRun === 0),
+      );
     }
     const used = await this.#used(state);
     if (!used) {
@@ -52,7 +55,7 @@ export class Sweeper {
     const used = new Map<string, Range[]>();
     const expected = state.content.usage().segments;
     let count = 0;
-    for (let after: SegmentId | 0 = 0; ; ) {
+    for (let after: SegmentId | 0 = 0; ;) {
       const page: readonly Segment[] = await listSegments(state, after, 512);
       for (const { places, fragmentBytes } of page) {
         count++;

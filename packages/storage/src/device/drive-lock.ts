@@ -12,7 +12,7 @@ export interface DriveLock {
   release(): void;
 }
 
-/** BUSY when another process, or this one, has it. */
+/** BUSY when another process, or this one, has it. The lock must be kept referenced: it goes with its object. */
 export type DriveLocker = (directory: string) => DriveLock;
 
 const sqliteBusy = 5;
@@ -26,7 +26,9 @@ export const lockDrive: DriveLocker = (directory) => {
     database?.close();
     const code = cause instanceof Error && "errcode" in cause ? cause.errcode : 0;
     if (code === sqliteBusy) {
-      throw new CfsError("BUSY", `${directory} is in use by another cfs process; stop that one, or find it with: fuser ${directory}/lock`, { cause });
+      throw new CfsError("BUSY", `${directory} is in use by another cfs process; stop that one, or find it with: fuser ${directory}/lock`, {
+        cause,
+      });
     }
     throw new CfsError("IO", `cannot lock ${directory}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   }

@@ -85,13 +85,7 @@ export class Drive {
 
   /** Makes an empty directory a drive of the cluster and opens it. */
   static async format(parts: DriveParts, path: string, owner: DriveOwner): Promise<Drive> {
-    const names = await namesIn(parts.io, path);
-    if (names.includes(identityName)) {
-      const { clusterId, nodeId } = await readIdentity(parts.io, path);
-      throw new CfsError("EXISTS", `${path} is a drive already, of node ${nodeId} in cluster ${clusterId}; start it with: cfs server start --data ${path}`);
-    }
-    const other = names.find((name) => !harmless.has(name));
-    if (other !== undefined) throw new CfsError("NOT_EMPTY", `${path} is not empty: it holds ${other}. Name an empty directory, or empty this one if nothing in it is needed`);
+    await checkNew(parts.io, path);
     const lock = (parts.lock ?? lockDrive)(path);
     try {
       await checkWritable(parts, path);
@@ -146,6 +140,24 @@ export class Drive {
   }
 }
 
+/** Throws why the directory cannot become a drive; writes nothing. */
+export async function checkNew(io: Io, path: string): Promise<void> {
+  const names = await namesIn(io, path);
+  if (names.includes(identityName)) {
+    const { clusterId, nodeId } = await readIdentity(io, path);
+    throw new CfsError(
+      "EXISTS",
+      `${path} is a drive already, of node ${nodeId} in cluster ${clusterId}; start it with: cfs server start --data ${path}`,
+    );
+  }
+  const other = names.find((name) => !harmless.has(name));
+  if (other !== undefined)
+    throw new CfsError(
+      "NOT_EMPTY",
+      `${path} is not empty: it holds ${other}. Name an empty directory, or empty this one if nothing in it is needed`,
+    );
+}
+
 /** All drives of a node, or none: each must be the owner's, and no drive may come twice, by whatever path. */
 export async function openDrives(parts: DriveParts, paths: readonly string[], owner: DriveOwner | null): Promise<Drive[]> {
   assert(paths.length >= 1, "a node has a drive");
@@ -154,7 +166,9 @@ export async function openDrives(parts: DriveParts, paths: readonly string[], ow
     for (const path of paths) {
       await checkTwice(parts.io, path, drives);
       const first = drives[0]?.identity;
-      drives.push(await Drive.open(parts, path, owner ?? (first === undefined ? null : { clusterId: first.clusterId, nodeId: first.nodeId })));
+      drives.push(
+        await Drive.open(parts, path, owner ?? (first === undefined ? null : { clusterId: first.clusterId, nodeId: first.nodeId })),
+      );
     }
     return drives;
   } catch (reason) {
@@ -170,7 +184,10 @@ async function checkTwice(io: Io, path: string, drives: readonly Drive[]): Promi
   const { driveId } = await readIdentity(io, path);
   const other = drives.find((drive) => drive.driveId === driveId);
   if (other === undefined) return;
-  throw new CfsError("INVALID", `${path} and ${other.path} are the same drive ${driveId}: name it once, or remove the copy of identity.json`);
+  throw new CfsError(
+    "INVALID",
+    `${path} and ${other.path} are the same drive ${driveId}: name it once, or remove the copy of identity.json`,
+  );
 }
 
 /** Writes a block past every cache, reads it back and compares; leaves nothing behind. */
@@ -211,9 +228,12 @@ async function namesIn(io: Io, path: string): Promise<string[]> {
     return await io.list(path);
   } catch (cause) {
     const { code } = CfsError.from(cause);
-    if (code === "NOT_FOUND") throw new CfsError("NOT_FOUND", `the data directory ${path} does not exist; make it, or mount the drive there`, { cause });
-    if (code === "NOT_DIRECTORY") throw new CfsError("NOT_DIRECTORY", `${path} is not a directory; --data takes a directory on a drive of its own`, { cause });
-    if (code === "ACCESS_DENIED") throw new CfsError("ACCESS_DENIED", `${path} may not be read by this user; change its owner, or start cfs as its owner`, { cause });
+    if (code === "NOT_FOUND")
+      throw new CfsError("NOT_FOUND", `the data directory ${path} does not exist; make it, or mount the drive there`, { cause });
+    if (code === "NOT_DIRECTORY")
+      throw new CfsError("NOT_DIRECTORY", `${path} is not a directory; --data takes a directory on a drive of its own`, { cause });
+    if (code === "ACCESS_DENIED")
+      throw new CfsError("ACCESS_DENIED", `${path} may not be read by this user; change its owner, or start cfs as its owner`, { cause });
     throw cause;
   }
 }
@@ -221,17 +241,29 @@ async function namesIn(io: Io, path: string): Promise<string[]> {
 function missingIdentity(path: string, names: readonly string[]): CfsError {
   const hasData = directories.some((name) => names.includes(name));
   if (hasData) {
-    return new CfsError("CORRUPT", `${path} holds cfs data, but its ${identityName} is gone: put back a copy of it, or replace the drive and let it be filled again`);
+    return new CfsError(
+      "CORRUPT",
+      `${path} holds cfs data, but its ${identityName} is gone: put back a copy of it, or replace the drive and let it be filled again`,
+    );
   }
-  return new CfsError("NOT_FOUND", `${path} has no ${identityName}: the drive is not mounted there, or it is no cfs drive. Mount it, or add it as a new one with: cfs admin drive add ${path}`);
+  return new CfsError(
+    "NOT_FOUND",
+    `${path} has no ${identityName}: the drive is not mounted there, or it is no cfs drive. Mount it, or add it as a new one with: cfs admin drive add ${path}`,
+  );
 }
 
 function checkOwner(path: string, identity: DriveIdentity, owner: DriveOwner): void {
   if (identity.clusterId !== owner.clusterId) {
-    throw new CfsError("INVALID", `${path} belongs to cluster ${identity.clusterId}, this node to ${owner.clusterId}; take it out of --data, or empty it if nothing in it is needed`);
+    throw new CfsError(
+      "INVALID",
+      `${path} belongs to cluster ${identity.clusterId}, this node to ${owner.clusterId}; take it out of --data, or empty it if nothing in it is needed`,
+    );
   }
   if (identity.nodeId !== owner.nodeId) {
-    throw new CfsError("INVALID", `${path} belongs to node ${identity.nodeId}, this is node ${owner.nodeId}; start it there, or drain it there first`);
+    throw new CfsError(
+      "INVALID",
+      `${path} belongs to node ${identity.nodeId}, this is node ${owner.nodeId}; start it there, or drain it there first`,
+    );
   }
 }
 
@@ -240,8 +272,16 @@ async function checkWritable(parts: DriveParts, path: string): Promise<void> {
     await probeDrive(parts, path);
   } catch (cause) {
     const { code } = CfsError.from(cause);
-    if (code === "READ_ONLY") throw new CfsError("READ_ONLY", `${path} is mounted read-only, which drives with errors become: look into the kernel log, then mount it for writing`, { cause });
-    if (code === "ACCESS_DENIED") throw new CfsError("ACCESS_DENIED", `${path} may not be written by this user; change its owner, or start cfs as its owner`, { cause });
+    if (code === "READ_ONLY")
+      throw new CfsError(
+        "READ_ONLY",
+        `${path} is mounted read-only, which drives with errors become: look into the kernel log, then mount it for writing`,
+        { cause },
+      );
+    if (code === "ACCESS_DENIED")
+      throw new CfsError("ACCESS_DENIED", `${path} may not be written by this user; change its owner, or start cfs as its owner`, {
+        cause,
+      });
     throw cause;
   }
 }

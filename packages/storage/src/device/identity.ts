@@ -26,7 +26,10 @@ export interface DriveIdentity {
 
 export function parseIdentity(text: string, path: string): DriveIdentity {
   const damaged = (what: string): CfsError =>
-    new CfsError("CORRUPT", `${path} is no identity of a drive: ${what}. Put back a copy of it, or replace the drive and let it be filled again`);
+    new CfsError(
+      "CORRUPT",
+      `${path} is no identity of a drive: ${what}. Put back a copy of it, or replace the drive and let it be filled again`,
+    );
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -35,10 +38,15 @@ export function parseIdentity(text: string, path: string): DriveIdentity {
   }
   if (typeof value !== "object" || value === null) throw damaged("it is no object");
   const fields = value as Readonly<Record<string, unknown>>;
-  const { format, clusterId, nodeId, driveId, createdAt } = fields as Readonly<Record<"format" | "clusterId" | "nodeId" | "driveId" | "createdAt", unknown>>;
+  const { format, clusterId, nodeId, driveId, createdAt } = fields as Readonly<
+    Record<"format" | "clusterId" | "nodeId" | "driveId" | "createdAt", unknown>
+  >;
   if (typeof format !== "number" || !Number.isSafeInteger(format) || format < 1) throw damaged("its format is no number");
   if (format > driveFormat) {
-    throw new CfsError("NOT_SUPPORTED", `${path} has format ${format}, this cfs knows up to ${driveFormat}; start the cfs that wrote it, or a newer one`);
+    throw new CfsError(
+      "NOT_SUPPORTED",
+      `${path} has format ${format}, this cfs knows up to ${driveFormat}; start the cfs that wrote it, or a newer one`,
+    );
   }
   for (const [name, id] of Object.entries({ clusterId, nodeId, driveId })) {
     if (typeof id !== "string" || !idPattern.test(id)) throw damaged(`its ${name} is not 32 hex digits`);

@@ -106,7 +106,7 @@ export class JournalDrives {
       await this.#io.rename(spare, path);
       return { file, path };
     } catch (reason) {
-      return failAfter(reason, () => this.#io.close(file));
+      return await failAfter(reason, () => this.#io.close(file));
     } finally {
       this.#io.pool.give(block);
     }
@@ -123,7 +123,9 @@ export class JournalDrives {
     try {
       await this.#zero(file);
     } catch (cause) {
-      const reason = new CfsError(CfsError.from(cause).code, `cannot make a journal file of ${fileBytes} bytes in ${state.directory}`, { cause });
+      const reason = new CfsError(CfsError.from(cause).code, `cannot make a journal file of ${fileBytes} bytes in ${state.directory}`, {
+        cause,
+      });
       return failAfter(
         reason,
         () => this.#io.close(file),

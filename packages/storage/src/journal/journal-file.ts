@@ -9,7 +9,15 @@ import { assert, CfsError } from "@cfs/core";
 import type { Io, IoFile } from "../device/io.ts";
 import type { DriveState } from "./journal-drives.ts";
 import type { Crc32c, FileHeader, RecordInfo } from "./journal-format.ts";
-import { blockBytes, decodeRecord, payloadIsWhole, recordHeaderBytes, recordNeedBytes, recordSpanBytes, roundUp } from "./journal-format.ts";
+import {
+  blockBytes,
+  decodeRecord,
+  payloadIsWhole,
+  recordHeaderBytes,
+  recordNeedBytes,
+  recordSpanBytes,
+  roundUp,
+} from "./journal-format.ts";
 
 /** The parts that reading needs. */
 export interface FileParts {
@@ -45,6 +53,8 @@ export class LogFile {
   lastIndex = 0;
   /** Behind the last record's frame. */
   endBytes: number = blockBytes;
+  /** Behind the last frame that was sent to the copies: a new copy must be given everything before it. */
+  sentBytes: number = blockBytes;
   payloadBytes = 0;
   /** Reads that are under way; the file may not be retired before they end. */
   readerCount = 0;
@@ -102,7 +112,13 @@ function judge(pages: Buffer, at: number, file: LogFile, offsetBytes: number, cr
 }
 
 /** The record at `offsetBytes` of one copy, or null when it is not whole there. `expectedBytes` sizes the first read. */
-export async function readCopy(parts: FileParts, file: LogFile, copy: FileCopy, offsetBytes: number, expectedBytes: number): Promise<RecordBytes | null> {
+export async function readCopy(
+  parts: FileParts,
+  file: LogFile,
+  copy: FileCopy,
+  offsetBytes: number,
+  expectedBytes: number,
+): Promise<RecordBytes | null> {
   const begin = Math.floor(offsetBytes / blockBytes) * blockBytes;
   const at = offsetBytes - begin;
   const rest = file.header.sizeBytes - begin;
@@ -120,7 +136,12 @@ export async function readCopy(parts: FileParts, file: LogFile, copy: FileCopy, 
 }
 
 /** Puts a verified record into a copy that lacks it, leaving its neighbours in the same blocks as they are. */
-export async function repairCopy(parts: FileParts, copy: FileCopy, record: RecordBytes, encode: (target: Buffer, at: number) => number): Promise<void> {
+export async function repairCopy(
+  parts: FileParts,
+  copy: FileCopy,
+  record: RecordBytes,
+  encode: (target: Buffer, at: number) => number,
+): Promise<void> {
   const { offsetBytes, headBytes, payloadBytes } = record.info;
   const begin = Math.floor(offsetBytes / blockBytes) * blockBytes;
   const span = recordSpanBytes(headBytes, payloadBytes);

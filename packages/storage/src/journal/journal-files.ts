@@ -59,7 +59,8 @@ export class JournalFiles {
     return Math.min(2, this.#settings.copyCount, this.drives.healthyCount);
   }
 
-  get #wantedCopies(): number {
+  /** Copies that a file should have. */
+  get wantedCopies(): number {
     return Math.min(this.#settings.copyCount, this.drives.healthyCount);
   }
 
@@ -146,7 +147,8 @@ export class JournalFiles {
   }
 
   async #ensure(file: LogFile): Promise<void> {
-    while (file.copies.length < this.#wantedCopies && !this.#isClosing) {
+    while (file.copies.length < this.wantedCopies && !this.#isClosing) {
+      if (file.copies.length === 0 && file.sentBytes > blockBytes) break;
       const states = this.#choose(file);
       if (states.length === 0 && file.copies.length >= Math.max(1, this.requiredCopies)) break;
       if (states.length === 0) {
@@ -157,17 +159,19 @@ export class JournalFiles {
     }
     const isNamed = file.header.members.length === file.copies.length && file.driveIds.every((id) => file.header.members.includes(id));
     if (!isNamed && file.copies.length > 0 && !this.#isClosing) await this.#rewriteHeaders(file);
-    if (file.copies.length === 0 && !this.#isClosing) throw new CfsError("IO", `no healthy drive is left for journal file ${file.fileId}`);
+    if (file.copies.length === 0 && !this.#isClosing)
+      throw new CfsError("IO", `no copy of journal file ${file.fileId} is left on a healthy drive`);
   }
 
   /** Healthy drives with space for the copies that are missing; which ones goes round with the file id, so that all drives share the load. */
   #choose(file: LogFile): DriveState[] {
     const now = this.#parts.clock.monotonicMs();
     const states = this.drives.states.filter(
-      (state) => state.isHealthy && (state.fullUntilMs <= now || state.spares.length > 0) && file.copies.every((copy) => copy.state !== state),
+      (state) =>
+        state.isHealthy && (state.fullUntilMs <= now || state.spares.length > 0) && file.copies.every((copy) => copy.state !== state),
     );
     const shift = states.length === 0 ? 0 : file.fileId % states.length;
-    return [...states.slice(shift), ...states.slice(0, shift)].slice(0, this.#wantedCopies - file.copies.length);
+    return [...states.slice(shift), ...states.slice(0, shift)].slice(0, this.wantedCopies - file.copies.length);
   }
 
   async #waitForSpace(): Promise<void> {
@@ -196,12 +200,13 @@ export class JournalFiles {
     try {
       const made = await this.drives.create(state, file.fileId, header);
       copy = { state, file: made.file, path: made.path };
-      if (file.endBytes > blockBytes) await this.#fillCopy(file, copy);
+      if (file.sentBytes > blockBytes) await this.#fillCopy(file, copy);
       if (!state.isHealthy) throw new CfsError("IO", `${state.drive.path} was dropped meanwhile`);
       file.copies.push(copy);
       return true;
     } catch (reason) {
-      this.#couldNotAdd(state, CfsError.from(reason));
+      const isSourceLost = copy !== null && file.copies.length === 0 && file.sentBytes > blockBytes;
+      if (!isSourceLost) this.#couldNotAdd(state, CfsError.from(reason));
       if (copy !== null) this.#abandon(copy);
       return false;
     }
@@ -220,33 +225,43 @@ export class JournalFiles {
   #abandon(copy: FileCopy): void {
     this.#parts.io.close(copy.file).then(
       () => undefined,
-      (reason: unknown) => this.#parts.log.warn("a journal file on a dropped drive did not close", { path: copy.path, reason: CfsError.from(reason).message }),
+      (reason: unknown) =>
+        this.#parts.log.warn("a journal file on a dropped drive did not close", { path: copy.path, reason: CfsError.from(reason).message }),
     );
   }
 
-  /** Copies every frame that was given out from the first copy that can be read. Records are verified when they are read. */
+  /** Copies every frame that was sent from the first copy that can be read. Records are verified when they are read. */
   async #fillCopy(file: LogFile, target: FileCopy): Promise<void> {
     const { io } = this.#parts;
     await withPages(io, copyWindowBytes, async (pages) => {
-      for (let at = blockBytes; at < file.endBytes; at += pages.length) {
-        const window = pages.subarray(0, Math.min(pages.length, file.endBytes - at));
+      for (let at = blockBytes; at < file.sentBytes; at += pages.length) {
+        const window = pages.subarray(0, Math.min(pages.length, file.sentBytes - at));
         await this.#readAny(file, window, at);
         await io.write(target.file, [window], at);
       }
     });
   }
 
+  /** Blocks that no copy can give become zeros: reads of the records there find them wrong, the others go on. */
   async #readAny(file: LogFile, window: Uint8Array, offsetBytes: number): Promise<void> {
-    let last: unknown = new CfsError("IO", `journal file ${file.fileId} has no copy`);
-    for (const copy of [...file.copies]) {
-      try {
-        await readFully(this.#parts.io, copy.file, window, offsetBytes);
-        return;
-      } catch (reason) {
-        last = reason;
-      }
+    const sources = [...file.copies];
+    for (const copy of sources) if (await this.#tryRead(copy, window, offsetBytes)) return;
+    if (file.copies.length === 0) throw new CfsError("IO", `no copy of journal file ${file.fileId} is left to read`);
+    for (let at = 0; at < window.length; at += blockBytes) {
+      const block = window.subarray(at, at + blockBytes);
+      let isRead = false;
+      for (const copy of sources) isRead ||= await this.#tryRead(copy, block, offsetBytes + at);
+      if (isRead) continue;
+      block.fill(0);
+      this.#parts.log.error("a block of the journal cannot be read from any copy", { fileId: file.fileId, offsetBytes: offsetBytes + at });
     }
-    throw last;
+  }
+
+  #tryRead(copy: FileCopy, target: Uint8Array, offsetBytes: number): Promise<boolean> {
+    return readFully(this.#parts.io, copy.file, target, offsetBytes).then(
+      () => true,
+      () => false,
+    );
   }
 
   /** Names the members that there are in every copy's header. */
@@ -264,6 +279,18 @@ export class JournalFiles {
     }).catch((reason: unknown) => {
       if (copy.state.isHealthy) this.dropDrive(copy.state, CfsError.from(reason));
     });
+  }
+
+  /** A drive whose files could not be listed or opened at the start: the log goes on without it, as if it had failed later. */
+  startFailed(drive: JournalDrive, reason: Error): void {
+    for (const copy of [...this.strays]) {
+      if (copy.state.drive !== drive) continue;
+      this.strays.delete(copy);
+      this.#abandon(copy);
+    }
+    const state = this.drives.states.find((one) => one.drive === drive);
+    if (state === undefined) this.#listener.onDriveFailed(drive, reason);
+    else this.dropDrive(state, reason);
   }
 
   /** The drive is not written to any more. */

@@ -21,6 +21,8 @@ export interface JournalParts {
 export interface JournalListener {
   /** Everything up to `index` is on every copy; rising, once per completed batch. */
   onDurable(index: number): void;
+  /** A write to every copy took this long; once per completed batch. */
+  onSynced?(milliseconds: number): void;
   /** A drive failed or hung: the journal has dropped it and goes on without it. */
   onDriveFailed(drive: JournalDrive, error: Error): void;
   /** No drive is left to write to: nothing more becomes durable, `append` throws. */
@@ -36,6 +38,8 @@ export interface JournalOptions {
   readonly appliedIndex: number;
   /** Go on without acknowledged entries that no copy holds, and with most drives of the newest file missing; default false. */
   readonly acceptLoss?: boolean;
+  /** Go on with most drives of the newest file missing, as long as what is here has no gap; default false. */
+  readonly acceptMissing?: boolean;
   /** Bytes of a file, a multiple of 4096, at most 1 GiB; default 64 MiB. */
   readonly fileBytes?: number;
   /** Copies of a file on as many drives, 1 to 8; default 3. Fewer drives, fewer copies. */
@@ -61,6 +65,7 @@ const mebibyte = 1024 * 1024;
 export function settingsOf(options: JournalOptions): JournalSettings {
   const settings: JournalSettings = {
     acceptLoss: false,
+    acceptMissing: false,
     fileBytes: 64 * mebibyte,
     copyCount: 3,
     depth: 2,
@@ -72,7 +77,10 @@ export function settingsOf(options: JournalOptions): JournalSettings {
     ...options,
   };
   assert(settings.fileBytes % blockBytes === 0 && settings.fileBytes <= 1024 * mebibyte, "a journal file is made of blocks, at most 1 GiB");
-  assert(settings.chunkBytes >= blockBytes && settings.chunkBytes <= 2 * mebibyte && settings.fileBytes >= settings.chunkBytes + blockBytes, "a chunk fits a file");
+  assert(
+    settings.chunkBytes >= blockBytes && settings.chunkBytes <= 2 * mebibyte && settings.fileBytes >= settings.chunkBytes + blockBytes,
+    "a chunk fits a file",
+  );
   assert(settings.copyCount >= 1 && settings.copyCount <= membersMax, "a file has 1 to 8 copies");
   assert(settings.depth >= 1 && settings.depth <= 16, "1 to 16 writes are in flight");
   return settings;

@@ -7,7 +7,15 @@
 import type { Io, IoFile } from "../device/io.ts";
 import { readFully } from "./journal-file.ts";
 import type { Crc32c, FileHeader, RecordInfo } from "./journal-format.ts";
-import { blockBytes, decodeRecord, payloadIsWhole, recordHeaderBytes, recordNeedBytes, recordSpanBytes, roundUp } from "./journal-format.ts";
+import {
+  blockBytes,
+  decodeRecord,
+  payloadIsWhole,
+  recordHeaderBytes,
+  recordNeedBytes,
+  recordSpanBytes,
+  roundUp,
+} from "./journal-format.ts";
 
 export interface CopyScan {
   /** Places and indexes of whole records, both ascending. */
@@ -31,7 +39,7 @@ export interface ScanParts {
 
 export async function scanCopy(parts: ScanParts, file: IoFile, header: FileHeader, indexMax: number): Promise<CopyScan> {
   const scan: CopyScan = { offsets: [], indexes: [], spans: [], payloads: [], durableIndex: 0, unreadableCount: 0 };
-  for (let at = blockBytes; at + recordHeaderBytes <= header.sizeBytes; ) {
+  for (let at = blockBytes; at + recordHeaderBytes <= header.sizeBytes;) {
     const begin = Math.floor(at / blockBytes) * blockBytes;
     const window = parts.window.subarray(0, Math.min(parts.window.length, header.sizeBytes - begin));
     const isRead = await readFully(parts.io, file, window, begin).then(
@@ -56,7 +64,15 @@ async function readBlocks(io: Io, file: IoFile, window: Buffer, begin: number): 
 }
 
 /** Takes what the window holds; returns the file offset from which the next window must go on. */
-function scanWindow(parts: ScanParts, window: Buffer, begin: number, from: number, header: FileHeader, indexMax: number, scan: CopyScan): number {
+function scanWindow(
+  parts: ScanParts,
+  window: Buffer,
+  begin: number,
+  from: number,
+  header: FileHeader,
+  indexMax: number,
+  scan: CopyScan,
+): number {
   let at = from - begin;
   while (at + recordHeaderBytes <= window.length) {
     const need = recordNeedBytes(window, at);

@@ -14,7 +14,16 @@ import type { FileCopy, FileCounts, RecordBytes } from "./journal-file.ts";
 import { LogFile, readCopy, readFully, repairCopy, withPages } from "./journal-file.ts";
 import type { JournalFiles } from "./journal-files.ts";
 import type { FileHeader } from "./journal-format.ts";
-import { blockBytes, decodeHeader, decodeRecord, encodeHeader, encodeRecord, payloadIsWhole, recordHeaderBytes, roundUp } from "./journal-format.ts";
+import {
+  blockBytes,
+  decodeHeader,
+  decodeRecord,
+  encodeHeader,
+  encodeRecord,
+  payloadIsWhole,
+  recordHeaderBytes,
+  roundUp,
+} from "./journal-format.ts";
 import type { JournalParts, JournalSettings } from "./journal-options.ts";
 import type { FileChain, Loss, Recovered } from "./journal-recovery.ts";
 import { firstToScan, indexBounds, recover } from "./journal-recovery.ts";
@@ -26,7 +35,7 @@ export interface Started {
   readonly epoch: number;
   readonly nextFileId: number;
   readonly chains: readonly FileChain[];
-  /** Files without an entry that counts: to be let go once the new epoch is durable. */
+  /** Files without an entry that counts. */
   readonly empty: readonly LogFile[];
   readonly loss: Loss | null;
 }
@@ -57,13 +66,26 @@ export async function startJournal(
   counts: FileCounts,
 ): Promise<Started> {
   const found: FoundCopy[] = [];
-  for (const drive of drives) found.push(...(await findCopies(parts, files, drive)));
+  const failed: { readonly drive: JournalDrive; readonly reason: CfsError }[] = [];
+  for (const drive of drives) {
+    try {
+      found.push(...(await findCopies(parts, files, drive)));
+    } catch (cause) {
+      const reason = CfsError.from(cause);
+      if (reason.code === "NOT_SUPPORTED") throw reason;
+      failed.push({ drive, reason });
+    }
+  }
+  const [first] = failed;
+  if (first !== undefined && failed.length === drives.length) throw first.reason;
   const all = groupCopies(found, settings);
   for (const file of all) {
     files.files.set(file.fileId, file);
     for (const copy of file.copies) files.strays.delete(copy);
   }
-  checkMembers(all, drives, settings);
+  for (const { drive, reason } of failed) files.startFailed(drive, reason);
+  const here = drives.filter((drive) => failed.every((one) => one.drive !== drive));
+  checkMembers(all, here, settings);
   await repairHeaders(parts, found, all, files, counts);
   const firsts = await firstIndexes(parts, all);
   const begin = firstToScan(firsts, settings.appliedIndex);
@@ -71,6 +93,7 @@ export async function startJournal(
     file.firstIndex = firsts[position] ?? 0;
     file.lastIndex = settings.appliedIndex;
     file.endBytes = file.header.sizeBytes;
+    file.sentBytes = file.endBytes;
   });
   const recovered = await scanAll(parts, all, begin, settings);
   for (const chain of recovered.chains) await settleChain(parts, files, chain, counts);
@@ -125,10 +148,16 @@ function groupCopies(found: readonly FoundCopy[], settings: JournalSettings): Lo
     if (best === undefined) {
       if (settings.acceptLoss) continue;
       const paths = copies.map((one) => one.copy.path).join(", ");
-      throw new CfsError("CORRUPT", `the header of journal file ${id} is damaged in every copy (${paths}); add a drive with a whole one, or accept the loss`);
+      throw new CfsError(
+        "CORRUPT",
+        `the header of journal file ${id} is damaged in every copy (${paths}); add a drive with a whole one, or accept the loss`,
+      );
     }
     if (best.clusterId !== settings.clusterId || best.nodeId !== settings.nodeId) {
-      throw new CfsError("INVALID", `journal file ${id} belongs to node ${best.nodeId} of cluster ${best.clusterId}, not to node ${settings.nodeId} of ${settings.clusterId}`);
+      throw new CfsError(
+        "INVALID",
+        `journal file ${id} belongs to node ${best.nodeId} of cluster ${best.clusterId}, not to node ${settings.nodeId} of ${settings.clusterId}`,
+      );
     }
     const file = new LogFile(best);
     for (const { copy, header } of copies) {
@@ -143,7 +172,7 @@ function groupCopies(found: readonly FoundCopy[], settings: JournalSettings): Lo
 /** With two members of the newest file away, what is here may be old: they could have gone on without this drive. */
 function checkMembers(files: readonly LogFile[], drives: readonly JournalDrive[], settings: JournalSettings): void {
   const newest = files.at(-1);
-  if (newest === undefined || settings.acceptLoss) return;
+  if (newest === undefined || settings.acceptLoss || settings.acceptMissing) return;
   const here = new Set(drives.map((drive) => drive.driveId));
   const missing = newest.header.members.filter((id) => !here.has(id));
   if (missing.length < 2) return;
@@ -153,7 +182,13 @@ function checkMembers(files: readonly LogFile[], drives: readonly JournalDrive[]
   throw new CfsError("NO_DEVICE", message, { details: { fileId: newest.fileId, missingCount: missing.length } });
 }
 
-async function repairHeaders(parts: JournalParts, found: readonly FoundCopy[], all: readonly LogFile[], files: JournalFiles, counts: FileCounts): Promise<void> {
+async function repairHeaders(
+  parts: JournalParts,
+  found: readonly FoundCopy[],
+  all: readonly LogFile[],
+  files: JournalFiles,
+  counts: FileCounts,
+): Promise<void> {
   for (const file of all) {
     for (const copy of [...file.copies]) {
       if (found.find((one) => one.copy === copy)?.header !== null) continue;
@@ -184,7 +219,8 @@ async function scanAll(parts: JournalParts, all: readonly LogFile[], begin: numb
   const scan = async (file: LogFile, indexMax: number): Promise<CopyScan[]> =>
     withPages(parts.io, Math.min(windowBytesMax, file.header.sizeBytes), async (window) => {
       const scans: CopyScan[] = [];
-      for (const copy of file.copies) scans.push(await scanCopy({ io: parts.io, crc32c: parts.crc32c, window }, copy.file, file.header, indexMax));
+      for (const copy of file.copies)
+        scans.push(await scanCopy({ io: parts.io, crc32c: parts.crc32c, window }, copy.file, file.header, indexMax));
       return scans;
     });
   return recover(all.slice(begin), bounds.slice(begin), scan, settings);
@@ -196,6 +232,7 @@ async function settleChain(parts: JournalParts, files: JournalFiles, chain: File
   file.firstIndex = indexes[0] as number;
   file.lastIndex = indexes.at(-1) as number;
   file.endBytes = roundUp((offsets.at(-1) as number) + (spans.at(-1) as number), blockBytes);
+  file.sentBytes = file.endBytes;
   file.payloadBytes = chain.payloadBytes;
   const copies = [...file.copies];
   const whole = copies.find((_, position) => chain.missing[position]?.length === 0) ?? null;
@@ -219,10 +256,16 @@ async function settleChain(parts: JournalParts, files: JournalFiles, chain: File
 }
 
 /** From a copy that lacks nothing, whole blocks can be taken: runs of neighbours go in one piece. */
-async function copyRuns(parts: JournalParts, chain: FileChain, missing: readonly number[], source: FileCopy, target: FileCopy): Promise<void> {
+async function copyRuns(
+  parts: JournalParts,
+  chain: FileChain,
+  missing: readonly number[],
+  source: FileCopy,
+  target: FileCopy,
+): Promise<void> {
   const { offsets, spans } = chain;
   await withPages(parts.io, Math.min(windowBytesMax, chain.file.header.sizeBytes), async (pages) => {
-    for (let at = 0; at < missing.length; ) {
+    for (let at = 0; at < missing.length;) {
       const begin = Math.floor((offsets[missing[at] as number] as number) / blockBytes) * blockBytes;
       let end = begin;
       for (; at < missing.length; at++) {
@@ -238,7 +281,13 @@ async function copyRuns(parts: JournalParts, chain: FileChain, missing: readonly
   });
 }
 
-async function copyRecords(parts: JournalParts, chain: FileChain, missing: readonly number[], copies: readonly FileCopy[], target: FileCopy): Promise<void> {
+async function copyRecords(
+  parts: JournalParts,
+  chain: FileChain,
+  missing: readonly number[],
+  copies: readonly FileCopy[],
+  target: FileCopy,
+): Promise<void> {
   const { file, offsets, sources, spans } = chain;
   for (const position of missing) {
     const source = copies[sources[position] as number] as FileCopy;
@@ -260,7 +309,9 @@ export async function replayChains(
 ): Promise<void> {
   for (const chain of chains) {
     if ((chain.indexes.at(-1) as number) < range.fromIndex || (chain.indexes[0] as number) > range.lastIndex) continue;
-    await withPages(parts.io, Math.min(windowBytesMax, chain.file.header.sizeBytes), (pages) => replayChain(parts, chain, range, pages, readRecord, visit));
+    await withPages(parts.io, Math.min(windowBytesMax, chain.file.header.sizeBytes), (pages) =>
+      replayChain(parts, chain, range, pages, readRecord, visit),
+    );
   }
 }
 
@@ -287,7 +338,8 @@ async function replayChain(
       await readFirst(parts, file, pages.subarray(0, end - begin), begin);
     }
     const record = recordIn(parts, file, pages.subarray(0, end - begin), offset - begin, offset) ?? (await readRecord(file, offset, span));
-    if (record.info.index !== index) throw new CfsError("CORRUPT", `journal file ${file.fileId} has entry ${record.info.index} at ${offset}, not ${index}`);
+    if (record.info.index !== index)
+      throw new CfsError("CORRUPT", `journal file ${file.fileId} has entry ${record.info.index} at ${offset}, not ${index}`);
     const visited = visit({ index, fileId: file.fileId, recordOffsetBytes: offset, head: record.head, payload: record.payload });
     if (visited instanceof Promise) await visited;
   }
@@ -295,7 +347,12 @@ async function replayChain(
 
 async function readFirst(parts: JournalParts, file: LogFile, window: Uint8Array, offsetBytes: number): Promise<void> {
   const copy = file.copies[0];
-  const isRead = copy !== undefined && (await readFully(parts.io, copy.file, window, offsetBytes).then(() => true, () => false));
+  const isRead =
+    copy !== undefined &&
+    (await readFully(parts.io, copy.file, window, offsetBytes).then(
+      () => true,
+      () => false,
+    ));
   if (!isRead) window.fill(0);
 }
 

@@ -54,7 +54,12 @@ export class JournalTail {
   /** The chunk that holds the file's bytes from `offsetBytes` on, with `roomBytes` left in it. */
   room(fileId: number, offsetBytes: number, roomBytes: number): TailChunk {
     const last = this.#chunks.at(-1);
-    if (last !== undefined && last.fileId === fileId && last.beginBytes + last.usedBytes === offsetBytes && last.usedBytes + roomBytes <= last.bytes.length) {
+    if (
+      last !== undefined &&
+      last.fileId === fileId &&
+      last.beginBytes + last.usedBytes === offsetBytes &&
+      last.usedBytes + roomBytes <= last.bytes.length
+    ) {
       return last;
     }
     assert(roomBytes <= this.#options.chunkBytes, "a record fits a chunk");
@@ -87,7 +92,7 @@ export class JournalTail {
 
   /** Gives back what was needed beyond the cache's bound while much was in flight. */
   trim(): void {
-    for (let at = 0; at < this.#chunks.length - 1 && this.heldBytes > this.#options.cacheBytes; ) {
+    for (let at = 0; at < this.#chunks.length - 1 && this.heldBytes > this.#options.cacheBytes;) {
       const chunk = this.#chunks[at] as TailChunk;
       if (!isFree(chunk)) {
         at++;

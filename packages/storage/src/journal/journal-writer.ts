@@ -215,6 +215,7 @@ export class JournalWriter {
     frame.outstanding = new Set(copies);
     frame.submittedMs = this.#parts.clock.monotonicMs();
     chunk.writeCount += copies.length;
+    file.sentBytes = frame.offsetBytes + frame.sizeBytes;
     this.#flight.push(frame);
     this.counts.frameCount++;
     this.counts.frameBytes += frame.sizeBytes;
@@ -240,6 +241,7 @@ export class JournalWriter {
     let isDone = false;
     for (let frame = this.#flight[0]; frame !== undefined && this.#isDurable(frame); frame = this.#flight[0]) {
       this.#flight.shift();
+      this.#listener.onSynced?.(this.#parts.clock.monotonicMs() - frame.submittedMs);
       frame.chunk.pinCount--;
       this.#pendingBytes -= frame.sizeBytes;
       this.#durableIndex = frame.lastIndex;
@@ -274,7 +276,7 @@ export class JournalWriter {
     this.#parts.log.error("the journal dropped a drive", { drive: drive.path, reason: reason.message });
     this.#listener.onDriveFailed(drive, reason);
     const written = new Set([...this.#flight.map((frame) => frame.file), ...(this.#current === null ? [] : [this.#current])]);
-    const lost = [...written].find((file) => file.copies.length === 0 && file.endBytes > blockBytes && !this.files.isBusy(file));
+    const lost = [...written].find((file) => file.copies.length === 0 && file.sentBytes > blockBytes && !this.files.isBusy(file));
     if (lost !== undefined) {
       this.#break(new CfsError("IO", `no copy of journal file ${lost.fileId} is left on a healthy drive`, { cause: reason }));
     } else if (this.files.drives.healthyCount === 0) {
@@ -305,7 +307,13 @@ export class JournalWriter {
     for (const state of late) {
       if (!state.isHealthy) continue;
       this.counts.stallCount++;
-      this.files.dropDrive(state, new CfsError("TIMED_OUT", `a journal write to ${state.drive.path} hangs for ${this.#settings.stallMs} ms while other drives were done`));
+      this.files.dropDrive(
+        state,
+        new CfsError(
+          "TIMED_OUT",
+          `a journal write to ${state.drive.path} hangs for ${this.#settings.stallMs} ms while other drives were done`,
+        ),
+      );
     }
     if (late.size > 0) this.#settle();
   }

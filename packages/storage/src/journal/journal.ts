@@ -77,7 +77,12 @@ export class Journal {
    * Recovers what the drives hold, repairs copies that lack something of it, and makes a new file ready. Throws CORRUPT when acknowledged entries
    * are gone, NO_DEVICE when too many drives are missing to know, with what to do.
    */
-  static async open(parts: JournalParts, drives: readonly JournalDrive[], listener: JournalListener, options: JournalOptions): Promise<Journal> {
+  static async open(
+    parts: JournalParts,
+    drives: readonly JournalDrive[],
+    listener: JournalListener,
+    options: JournalOptions,
+  ): Promise<Journal> {
     assert(drives.length >= 1, "a journal has a drive");
     const journal = new Journal(parts, settingsOf(options), listener);
     try {
@@ -97,8 +102,9 @@ export class Journal {
     this.#chains = started.chains;
     this.#epoch = started.epoch;
     this.#writer.files.beginEpoch(started.epoch, started.lastIndex, started.nextFileId);
-    await this.#writer.begin(started.lastIndex);
+    // What holds no entry that counts can go first: it becomes the new file, so that a start needs no space.
     for (const file of started.empty) await this.#writer.files.discard(file);
+    await this.#writer.begin(started.lastIndex);
     await this.#writer.files.discardStrays();
   }
 
@@ -170,7 +176,9 @@ export class Journal {
       return record;
     }
     const where = file.copies.map((copy) => copy.path).join(", ");
-    throw new CfsError("CORRUPT", `journal file ${file.fileId} has no whole record at ${offsetBytes} in any copy (${where})`, { cause: unreadable });
+    throw new CfsError("CORRUPT", `journal file ${file.fileId} has no whole record at ${offsetBytes} in any copy (${where})`, {
+      cause: unreadable,
+    });
   }
 
   async #repair(file: LogFile, copy: LogFile["copies"][number], record: RecordBytes): Promise<void> {
@@ -183,7 +191,11 @@ export class Journal {
       log.warn("a wrong journal record was repaired", { path: copy.path, offsetBytes: record.info.offsetBytes });
     } catch (reason) {
       this.#counts.unrepairedCount++;
-      log.error("a wrong journal record could not be repaired", { path: copy.path, offsetBytes: record.info.offsetBytes, reason: CfsError.from(reason).message });
+      log.error("a wrong journal record could not be repaired", {
+        path: copy.path,
+        offsetBytes: record.info.offsetBytes,
+        reason: CfsError.from(reason).message,
+      });
     }
   }
 
@@ -217,11 +229,46 @@ export class Journal {
   async retire(upToIndex: number, isFileLive: (fileId: number) => boolean): Promise<number> {
     const { files, current } = this.#writer;
     const gone = [...files.files.values()].filter(
-      (file) => file !== current && file.lastIndex <= Math.min(upToIndex, this.durableIndex) && file.readerCount === 0 && !isFileLive(file.fileId),
+      (file) =>
+        file !== current && file.lastIndex <= Math.min(upToIndex, this.durableIndex) && file.readerCount === 0 && !isFileLive(file.fileId),
     );
     for (const file of gone) await files.discard(file);
     if (gone.length > 0) this.#writer.offerRoom();
     return gone.length;
+  }
+
+  /**
+   * Makes the copies that files lack since a drive failed or came back empty, one file after the other; returns how many files got some. To be called after
+   * such an event; new files have theirs anyway.
+   */
+  async protect(): Promise<number> {
+    const { files } = this.#writer;
+    let count = 0;
+    for (const file of [...files.files.values()]) {
+      const had = file.copies.length;
+      if (had === 0 || had >= files.wantedCopies || this.#closing !== null || this.#writer.broken !== null) continue;
+      file.readerCount++;
+      files.ensure(file);
+      await files.settled(file);
+      file.readerCount--;
+      if (file.copies.length > had) count++;
+    }
+    return count;
+  }
+
+  /** The drive, which must hold no journal files yet, gets copies of new files from now on. */
+  async addDrive(drive: JournalDrive): Promise<void> {
+    const { fileIds } = await this.#writer.files.drives.add(drive);
+    if (fileIds.length > 0)
+      this.#parts.log.warn("a drive came with journal files, which are not looked at", { path: drive.path, files: fileIds.length });
+  }
+
+  /** The drive is not used any more, because it failed or leaves. False when the journal does not know it or has dropped it before. */
+  dropDrive(driveId: string, reason: CfsError): boolean {
+    const { files } = this.#writer;
+    const state = files.drives.states.find((one) => one.drive.driveId === driveId && one.isHealthy);
+    if (state !== undefined) files.dropDrive(state, reason);
+    return state !== undefined;
   }
 
   /** Whether payloads of the file can be asked for. */

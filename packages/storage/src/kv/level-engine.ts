@@ -7,10 +7,11 @@
  * Invariant: every batch is a synced one and carries the marker. LevelDB does not sync its log when it begins the next one, so after a power cut an
  * unsynced batch could be gone while a later one is there; with synced batches what is found is the state of one exact batch.
  */
-import { ByteReader, ByteWriter, CfsError } from "@cfs/core";
+import { assert, ByteReader, ByteWriter, CfsError } from "@cfs/core";
 import type { ErrorCode } from "@cfs/core";
 import type { KvEntry, KvKey } from "@cfs/metadata";
 import { ClassicLevel } from "classic-level";
+import type { Snapshot } from "classic-level";
 
 import type { Crc32c } from "../journal/journal-format.ts";
 
@@ -42,12 +43,24 @@ export class LevelEngine {
   readonly directory: string;
   readonly #db: ClassicLevel<Buffer, Buffer>;
   readonly #crc32c: Crc32c;
+  /** What is read, where it is not the newest. */
+  readonly #snapshot: Snapshot | undefined;
   #scratch: Buffer = Buffer.allocUnsafeSlow(512);
 
-  private constructor(directory: string, db: ClassicLevel<Buffer, Buffer>, crc32c: Crc32c) {
+  private constructor(directory: string, db: ClassicLevel<Buffer, Buffer>, crc32c: Crc32c, snapshot?: Snapshot) {
     this.directory = directory;
     this.#db = db;
     this.#crc32c = crc32c;
+    this.#snapshot = snapshot;
+  }
+
+  /** The content as it is now, for reading only; `close` ends it and must come before that of the engine. */
+  snapshot(): LevelEngine {
+    try {
+      return new LevelEngine(this.directory, this.#db, this.#crc32c, this.#db.snapshot());
+    } catch (reason) {
+      throw fromLevelError(reason, `take a snapshot of the state store ${this.directory}`);
+    }
   }
 
   /** Makes the directory where it is missing. BUSY when another process has it open, CORRUPT when LevelDB finds it damaged. */
@@ -84,7 +97,7 @@ export class LevelEngine {
     stored.write(key, 1, "latin1");
     let value: Buffer | undefined;
     try {
-      value = this.#db.getSync(stored);
+      value = this.#db.getSync(stored, { snapshot: this.#snapshot });
     } catch (reason) {
       throw fromLevelError(reason, `read from the state store ${this.directory}`);
     }
@@ -95,7 +108,9 @@ export class LevelEngine {
     const end = value.length - 4;
     const content = end >= 0 ? value.subarray(0, end) : null;
     if (content === null || this.#check(stored, content) !== value.readUInt32LE(end)) {
-      throw new CfsError("CORRUPT", `the state store ${this.directory} holds a wrong value for key ${stored.toString("hex")}`, { details: { directory: this.directory } });
+      throw new CfsError("CORRUPT", `the state store ${this.directory} holds a wrong value for key ${stored.toString("hex")}`, {
+        details: { directory: this.directory },
+      });
     }
     return content;
   }
@@ -106,6 +121,7 @@ export class LevelEngine {
 
   /** All of it or nothing, on stable storage when it resolves. */
   async write(values: ReadonlyMap<KvKey, Uint8Array | null>, marker: Marker): Promise<void> {
+    assert(this.#snapshot === undefined, "a snapshot is not written to");
     const batch = this.#db.batch();
     try {
       for (const [key, value] of values) {
@@ -143,7 +159,13 @@ export class LevelEngine {
    * for none, or throws.
    */
   async scan(begin: KvKey, end: KvKey, limit: number, onWrong: (key: KvKey, reason: CfsError) => Uint8Array | null): Promise<KvEntry[]> {
-    const iterator = this.#db.iterator({ gte: storedKey(begin), lt: storedKey(end), limit, fillCache: true });
+    const iterator = this.#db.iterator({
+      gte: storedKey(begin),
+      lt: storedKey(end),
+      limit,
+      fillCache: this.#snapshot === undefined,
+      snapshot: this.#snapshot,
+    });
     const entries: KvEntry[] = [];
     try {
       for (;;) {
@@ -170,7 +192,8 @@ export class LevelEngine {
   }
 
   async close(): Promise<void> {
-    await this.#db.close();
+    if (this.#snapshot === undefined) await this.#db.close();
+    else await this.#snapshot.close();
   }
 }
 
@@ -183,14 +206,23 @@ function storedKey(key: KvKey): Buffer {
 
 function encodeMarker(marker: Marker): Uint8Array {
   const { storeId, appliedIndex, batchNumber, isComplete } = marker;
-  return new ByteWriter().u8(markerVersion).latin1(storeId).i64(appliedIndex).i64(batchNumber).u8(isComplete ? 1 : 0).take();
+  return new ByteWriter()
+    .u8(markerVersion)
+    .latin1(storeId)
+    .i64(appliedIndex)
+    .i64(batchNumber)
+    .u8(isComplete ? 1 : 0)
+    .take();
 }
 
 function decodeMarker(bytes: Uint8Array, directory: string): Marker {
   const reader = new ByteReader(bytes, `the marker of ${directory}`);
   const version = reader.u8();
   if (version !== markerVersion) {
-    throw new CfsError("NOT_SUPPORTED", `the state store ${directory} has format ${version}, this cfs reads ${markerVersion}; start the newer cfs`);
+    throw new CfsError(
+      "NOT_SUPPORTED",
+      `the state store ${directory} has format ${version}, this cfs reads ${markerVersion}; start the newer cfs`,
+    );
   }
   const marker = { storeId: reader.latin1(), appliedIndex: reader.i64(), batchNumber: reader.i64(), isComplete: reader.u8() === 1 };
   reader.end();
@@ -213,6 +245,7 @@ function fromLevelError(reason: unknown, what: string): CfsError {
     if ("code" in at) found.add(at.code);
     message = at.message;
   }
-  for (const [level, code, says] of codes) if (found.has(level)) return new CfsError(code, `cannot ${what}: ${says} (${message})`, { cause: reason });
+  for (const [level, code, says] of codes)
+    if (found.has(level)) return new CfsError(code, `cannot ${what}: ${says} (${message})`, { cause: reason });
   return new CfsError(/No space left/.test(message) ? "NO_SPACE" : "IO", `cannot ${what}: ${message}`, { cause: reason });
 }

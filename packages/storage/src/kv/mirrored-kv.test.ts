@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { crc32cTable } from "../journal/crc32c.ts";
 import { LevelEngine } from "./level-engine.ts";
-import type { Engine, EngineMaker, MirroredKvOptions } from "./mirrored-kv.ts";
+import type { Engine, EngineMaker, MirroredKvOptions } from "./kv-options.ts";
 import { MirroredKv } from "./mirrored-kv.ts";
 
 const clock: Clock = {
@@ -35,7 +35,10 @@ afterEach(() => rm(root, { recursive: true, force: true }));
 const directories = (...names: string[]): string[] => names.map((name) => join(root, name));
 
 async function openOn(names: string[], options: Partial<MirroredKvOptions> = {}, engines: EngineMaker = LevelEngine): Promise<MirroredKv> {
-  return MirroredKv.open({ crc32c: crc32cTable, clock, log: silentLogger, engines }, directories(...names), listener, { storeId: "node", ...options });
+  return MirroredKv.open({ crc32c: crc32cTable, clock, log: silentLogger, engines }, directories(...names), listener, {
+    storeId: "node",
+    ...options,
+  });
 }
 
 async function content(kv: MirroredKv): Promise<[string, string][]> {
@@ -107,7 +110,13 @@ describe("a state store", () => {
   it("holds back what is above the gate, and knows its log index", async () => {
     let kv = await openOn(["a", "b"], { isGated: true });
     kv.writeAt([{ key: "x", value: bytes("1") }], 5);
-    kv.writeAt([{ key: "x", value: bytes("2") }, { key: "y", value: bytes("2") }], 6);
+    kv.writeAt(
+      [
+        { key: "x", value: bytes("2") },
+        { key: "y", value: bytes("2") },
+      ],
+      6,
+    );
     kv.openGate(5);
     const flushed = kv.flush({ sync: true });
     await new Promise((resolve) => setTimeout(resolve, 100));
@@ -129,12 +138,18 @@ describe("members", () => {
     kv.write(Array.from({ length: 3500 }, (_, at) => ({ key: `key ${at}`, value: bytes(`old ${at}`) })));
     await kv.close();
     kv = await openOn(["b"]);
-    kv.write([{ key: "key 7", value: null }, { key: "key 8", value: bytes("new") }]);
+    kv.write([
+      { key: "key 7", value: null },
+      { key: "key 8", value: bytes("new") },
+    ]);
     await kv.close();
     kv = await openOn(["a", "b"]);
     expect(text(kv.get("key 8"))).toBe("new");
     for (let at = 0; at < 50; at++) {
-      kv.write([{ key: `key ${at * 70}`, value: bytes("during") }, { key: `key ${at * 70 + 1}`, value: null }]);
+      kv.write([
+        { key: `key ${at * 70}`, value: bytes("during") },
+        { key: `key ${at * 70 + 1}`, value: null },
+      ]);
       await kv.flush({ sync: true });
     }
     await kv.resynced();
@@ -184,7 +199,10 @@ describe("members", () => {
 
   it("with a wrong value are outvoted by their own check, and repaired", async () => {
     let kv = await openOn(["a", "b"]);
-    kv.write([{ key: "k", value: bytes("right") }, { key: "l", value: bytes("right") }]);
+    kv.write([
+      { key: "k", value: bytes("right") },
+      { key: "l", value: bytes("right") },
+    ]);
     await kv.close();
     const engine = await LevelEngine.open(join(root, "a"), () => 0x1234, {});
     const marker = engine.marker.bind(engine);
@@ -199,13 +217,22 @@ describe("members", () => {
     let isLying = true;
     const lying = (input: Uint8Array): number => (isLying ? 1 : crc32cTable(input));
     const wrong = await LevelEngine.open(join(root, "a"), lying, {});
-    await wrong.write(new Map([["k", bytes("wrong")], ["l", bytes("wrong")]]), goodMarker);
+    await wrong.write(
+      new Map([
+        ["k", bytes("wrong")],
+        ["l", bytes("wrong")],
+      ]),
+      goodMarker,
+    );
     isLying = false;
     await wrong.write(new Map(), goodMarker);
     await wrong.close();
     kv = await openOn(["a", "b"]);
     expect(text(kv.get("k"))).toBe("right");
-    expect(await content(kv)).toEqual([["k", "right"], ["l", "right"]]);
+    expect(await content(kv)).toEqual([
+      ["k", "right"],
+      ["l", "right"],
+    ]);
     await kv.flush({ sync: true });
     expect(kv.repairedCount).toBe(2);
     await kv.close();

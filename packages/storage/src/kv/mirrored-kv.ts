@@ -9,58 +9,17 @@
  * (the durable log index) is ever in a member; the pending writes hold what is not yet in all members.
  * A value that is wrong in one member (level-engine.ts) is taken from another and written again.
  */
-import type { Clock, Logger } from "@cfs/core";
 import { assert, CfsError } from "@cfs/core";
 import type { KvEntry, KvKey, KvRange, KvWrite, OrderedKv } from "@cfs/metadata";
 
-import type { Crc32c } from "../journal/journal-format.ts";
-import type { EngineOptions, Marker } from "./level-engine.ts";
+import type { Marker } from "./level-engine.ts";
 import { LevelEngine } from "./level-engine.ts";
+import { engineOptions, optionsOf } from "./kv-options.ts";
+import type { Engine, EngineMaker, KvSettings, MirroredKvListener, MirroredKvOptions, MirroredKvParts } from "./kv-options.ts";
+import { freshest, openAll } from "./open-members.ts";
 import { overlay, PendingWrites } from "./pending-writes.ts";
+import { StateSnapshot } from "./state-snapshot.ts";
 
-/** What a member's directory is opened as; LevelEngine unless a test says otherwise. */
-export type Engine = Pick<LevelEngine, "directory" | "get" | "write" | "marker" | "scan" | "close">;
-
-export interface EngineMaker {
-  open(directory: string, crc32c: Crc32c, options: EngineOptions): Promise<Engine>;
-  /** Removes what the engine has there. */
-  destroy(directory: string): Promise<void>;
-}
-
-export interface MirroredKvParts {
-  readonly crc32c: Crc32c;
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly engines?: EngineMaker;
-}
-
-export interface MirroredKvListener {
-  /** The directory is no member any more. */
-  onMemberFailed(directory: string, error: Error): void;
-  /** A member is being filled: entries so far. `isDone` once, at the end. */
-  onResync(directory: string, entryCount: number, isDone: boolean): void;
-}
-
-export interface MirroredKvOptions {
-  /** Whose state it is, the node's id: a directory with another one is refused. */
-  readonly storeId: string;
-  /** Only batches up to the index told by `openGate` go to the engine; default false. */
-  readonly isGated?: boolean;
-  /** Cache of the member that is read; default 32 MiB. The others have 1 MiB. */
-  readonly cacheBytes?: number;
-  /** Default 4 MiB each; LevelDB may use twice that. */
-  readonly writeBufferBytes?: number;
-  /** Pending bytes that start a flush at once; default 1 MiB. */
-  readonly flushBytes?: number;
-  /** Pending writes wait this long for company; default 50. */
-  readonly flushDelayMs?: number;
-  /** Pending bytes from which whenRoom makes callers wait; default 16 MiB. */
-  readonly pendingBytesMax?: number;
-  /** A member that still writes this long after another was done is dropped; default 10,000. */
-  readonly stallMs?: number;
-}
-
-const mebibyte = 1024 * 1024;
 /** Entries that are copied in one step of a resync; flushes wait for a step. */
 const resyncEntries = 1000;
 /** Keys begin with at most this; used as the end of a scan over everything. */
@@ -76,7 +35,7 @@ export class MirroredKv implements OrderedKv {
   readonly #parts: MirroredKvParts;
   readonly #engines: EngineMaker;
   readonly #listener: MirroredKvListener;
-  readonly #options: Required<MirroredKvOptions>;
+  readonly #options: KvSettings;
   readonly #members: Member[] = [];
   readonly #pending: PendingWrites;
   #batchNumber: number;
@@ -95,7 +54,7 @@ export class MirroredKv implements OrderedKv {
   #roomWaiters: { resolve(): void; reject(reason: Error): void }[] = [];
   readonly #resyncs: Set<Promise<void>> = new Set();
 
-  private constructor(parts: MirroredKvParts, listener: MirroredKvListener, options: Required<MirroredKvOptions>, marker: Marker) {
+  private constructor(parts: MirroredKvParts, listener: MirroredKvListener, options: KvSettings, marker: Marker) {
     this.#parts = parts;
     this.#engines = parts.engines ?? LevelEngine;
     this.#listener = listener;
@@ -109,7 +68,12 @@ export class MirroredKv implements OrderedKv {
    * Opens what the directories hold. The freshest whole ones become members at once, the others are filled from them; with none that was ever
    * written, all begin empty. Fails when no directory can be opened, or when all that can be were being filled.
    */
-  static async open(parts: MirroredKvParts, directories: readonly string[], listener: MirroredKvListener, options: MirroredKvOptions): Promise<MirroredKv> {
+  static async open(
+    parts: MirroredKvParts,
+    directories: readonly string[],
+    listener: MirroredKvListener,
+    options: MirroredKvOptions,
+  ): Promise<MirroredKv> {
     assert(directories.length >= 1, "a state store has a directory");
     const full = optionsOf(options);
     const engines = parts.engines ?? LevelEngine;
@@ -120,7 +84,7 @@ export class MirroredKv implements OrderedKv {
       for (const { directory, engine, marker } of found) {
         const isFresh = marker === null ? best.batchNumber === 0 : marker.isComplete && marker.batchNumber === best.batchNumber;
         if (engine !== null && isFresh) kv.#members.push({ engine, isComplete: true });
-        else kv.#startRefill(directory, engine);
+        else kv.#startRefill(directory, engine).catch((reason: unknown) => kv.#break(CfsError.from(reason)));
       }
       if (best.batchNumber === 0) await kv.#begin();
       return kv;
@@ -309,7 +273,13 @@ export class MirroredKv implements OrderedKv {
           if (doneCount === 0) return watch();
           for (const member of [...outstanding]) {
             outstanding.delete(member);
-            this.#drop(member, new CfsError("TIMED_OUT", `a write to ${member.engine.directory} hangs for ${this.#options.stallMs} ms while others were done`));
+            this.#drop(
+              member,
+              new CfsError(
+                "TIMED_OUT",
+                `a write to ${member.engine.directory} hangs for ${this.#options.stallMs} ms while others were done`,
+              ),
+            );
           }
           settle();
         });
@@ -330,7 +300,8 @@ export class MirroredKv implements OrderedKv {
       watch();
       settle();
     });
-    if (!this.#members.some((member) => member.isComplete)) throw this.#broken ?? new CfsError("IO", "no member of the state store is left");
+    if (!this.#members.some((member) => member.isComplete))
+      throw this.#broken ?? new CfsError("IO", "no member of the state store is left");
   }
 
   /** Its engine is closed when what runs there ends, which on a drive that hangs may be never: nobody waits for it. */
@@ -342,7 +313,11 @@ export class MirroredKv implements OrderedKv {
     this.#parts.log.error("the state store dropped a member", { directory: member.engine.directory, reason: error.message });
     member.engine.close().then(
       () => undefined,
-      (reason: unknown) => this.#parts.log.warn("a dropped state store did not close", { directory: member.engine.directory, reason: CfsError.from(reason).message }),
+      (reason: unknown) =>
+        this.#parts.log.warn("a dropped state store did not close", {
+          directory: member.engine.directory,
+          reason: CfsError.from(reason).message,
+        }),
     );
     this.#listener.onMemberFailed(member.engine.directory, error);
     if (!this.#members.some((one) => one.isComplete)) this.#break(error);
@@ -356,10 +331,31 @@ export class MirroredKv implements OrderedKv {
     for (const waiter of [...this.#waiters.splice(0), ...this.#roomWaiters.splice(0)]) waiter.reject(this.#broken);
   }
 
+  /** Everything that was written before the call, for reading only, as it stays while the store goes on. It must be closed before the store. */
+  async snapshot(): Promise<StateSnapshot> {
+    await this.flush({ sync: true });
+    for (const { isComplete, engine } of this.#members) {
+      if (!isComplete || engine.snapshot === undefined) continue;
+      return new StateSnapshot(engine.snapshot());
+    }
+    throw this.#broken ?? new CfsError("NOT_SUPPORTED", "no member of the state store can give a snapshot");
+  }
+
   /** Makes `directory` a member, on a drive that is new or came back; what is there goes. Resolves when it is filled, or has failed, which the listener hears. */
   addMember(directory: string): Promise<void> {
-    assert(this.#members.every((member) => member.engine.directory !== directory), "a directory becomes a member once");
+    assert(
+      this.#members.every((member) => member.engine.directory !== directory),
+      "a directory becomes a member once",
+    );
     return this.#startRefill(directory, null);
+  }
+
+  /** The directory is no member any more, because its drive failed or leaves. The last whole member stays. */
+  dropMember(directory: string, reason: CfsError): void {
+    const member = this.#members.find((one) => one.engine.directory === directory);
+    if (member === undefined) return;
+    if (member.isComplete && this.#members.filter((one) => one.isComplete).length === 1) return;
+    this.#drop(member, reason);
   }
 
   /** Resolves when no member is being filled any more. */
@@ -392,7 +388,7 @@ export class MirroredKv implements OrderedKv {
   async #fill(member: Member): Promise<void> {
     let cursor: KvKey = "";
     let entryCount = 0;
-    for (let isDone = false; !isDone; ) {
+    for (let isDone = false; !isDone;) {
       await this.#inTurn(async () => {
         isDone = this.#isClosing || !this.#members.includes(member);
         if (isDone) return;
@@ -459,81 +455,12 @@ export class MirroredKv implements OrderedKv {
     if (open) await this.#flushOnce().catch((reason: unknown) => this.#break(CfsError.from(reason)));
     await this.#turn;
     await this.resynced();
-    for (const waiter of [...this.#waiters.splice(0), ...this.#roomWaiters.splice(0)]) waiter.reject(new CfsError("BAD_HANDLE", "the state store is closed"));
+    for (const waiter of [...this.#waiters.splice(0), ...this.#roomWaiters.splice(0)])
+      waiter.reject(new CfsError("BAD_HANDLE", "the state store is closed"));
     for (const member of this.#members.splice(0)) await member.engine.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
-}
-
-function optionsOf(options: MirroredKvOptions): Required<MirroredKvOptions> {
-  return {
-    isGated: false,
-    cacheBytes: 32 * mebibyte,
-    writeBufferBytes: 4 * mebibyte,
-    flushBytes: mebibyte,
-    flushDelayMs: 50,
-    pendingBytesMax: 16 * mebibyte,
-    stallMs: 10_000,
-    ...options,
-  };
-}
-
-function engineOptions(options: Required<MirroredKvOptions>, isRead: boolean): EngineOptions {
-  return { cacheBytes: isRead ? options.cacheBytes : mebibyte, writeBufferBytes: options.writeBufferBytes };
-}
-
-interface Found {
-  readonly directory: string;
-  /** Null when it could not be opened as it is: it is made anew. */
-  readonly engine: Engine | null;
-  readonly marker: Marker | null;
-}
-
-/** A directory that is damaged is filled again; one that cannot be opened for another reason is no member. */
-async function openAll(
-  parts: MirroredKvParts,
-  engines: EngineMaker,
-  directories: readonly string[],
-  listener: MirroredKvListener,
-  options: Required<MirroredKvOptions>,
-): Promise<Found[]> {
-  const found: Found[] = [];
-  let last: CfsError | null = null;
-  for (const directory of directories) {
-    let engine: Engine | null = null;
-    try {
-      engine = await engines.open(directory, parts.crc32c, engineOptions(options, found.length === 0));
-      found.push({ directory, engine, marker: engine.marker() });
-    } catch (reason) {
-      await engine?.close();
-      last = CfsError.from(reason);
-      if (last.code === "NOT_SUPPORTED" || last.code === "BUSY") {
-        for (const one of found) await one.engine?.close();
-        throw last;
-      }
-      if (last.code === "CORRUPT") found.push({ directory, engine: null, marker: null });
-      else listener.onMemberFailed(directory, last);
-    }
-  }
-  if (found.every((one) => one.engine === null)) throw last ?? new CfsError("IO", "no directory of the state store could be opened");
-  return found;
-}
-
-/** The marker of the freshest whole copy, or that of a store that begins. */
-function freshest(options: Required<MirroredKvOptions>, found: readonly Found[]): Marker {
-  const markers = found.flatMap(({ marker }) => (marker === null ? [] : [marker]));
-  const foreign = found.find(({ marker }) => marker !== null && marker.storeId !== options.storeId);
-  if (foreign !== undefined) {
-    throw new CfsError("INVALID", `the state store ${foreign.directory} belongs to ${foreign.marker?.storeId ?? ""}, not to ${options.storeId}; check the data directories`);
-  }
-  const best = markers.filter((marker) => marker.isComplete).toSorted((a, b) => b.batchNumber - a.batchNumber)[0];
-  if (best !== undefined) return best;
-  if (markers.length > 0 || found.some((one) => one.engine === null)) {
-    const names = found.map((one) => one.directory).join(", ");
-    throw new CfsError("CORRUPT", `no whole copy of the state is among ${names}: start with the drive that has one`);
-  }
-  return { storeId: options.storeId, appliedIndex: 0, batchNumber: 0, isComplete: true };
 }

@@ -132,7 +132,11 @@ export class PendingWrites {
 }
 
 /** Entries of the engine in order, overlaid with pending ones; at most `limit`. */
-export function overlay(stored: readonly KvEntry[], pending: readonly { key: KvKey; value: Uint8Array | null }[], limit: number): KvEntry[] {
+export function overlay(
+  stored: readonly KvEntry[],
+  pending: readonly { key: KvKey; value: Uint8Array | null }[],
+  limit: number,
+): KvEntry[] {
   const merged: KvEntry[] = [];
   let at = 0;
   const takePendingBefore = (key: KvKey | null): void => {

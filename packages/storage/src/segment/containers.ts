@@ -122,7 +122,10 @@ export class Containers {
   async read(place: FragmentPlace, offsetBytes: number, target: Uint8Array): Promise<void> {
     const count = await this.#use(place.container, (file) => this.#io.read(file, target, place.offsetBytes + offsetBytes));
     if (count < target.length) {
-      throw new CfsError("CORRUPT", `${this.#directory}/${containerName(place.container)} ends at ${place.offsetBytes + offsetBytes + count}, inside a fragment`);
+      throw new CfsError(
+        "CORRUPT",
+        `${this.#directory}/${containerName(place.container)} ends at ${place.offsetBytes + offsetBytes + count}, inside a fragment`,
+      );
     }
   }
 

@@ -37,7 +37,9 @@ export function coefficient(row: number, column: number, dataCount: number): num
 
 /** The m parity ranges of k data ranges of one length. */
 export function encodeParityOracle(data: readonly Uint8Array[], parityCount: number): Uint8Array[] {
-  const rows = Array.from({ length: parityCount }, (_, index) => data.map((_, column) => coefficient(data.length + index, column, data.length)));
+  const rows = Array.from({ length: parityCount }, (_, index) =>
+    data.map((_, column) => coefficient(data.length + index, column, data.length)),
+  );
   return rows.map((row) => weighted(row, data));
 }
 
@@ -47,7 +49,12 @@ export function rebuildOracle(present: readonly (Uint8Array | null)[], dataCount
   if (used.length < dataCount) throw new CfsError("INVALID", `${used.length} fragments are left, ${dataCount} are needed`);
   const rows = used.map(({ index }) => Array.from({ length: dataCount }, (_, column) => coefficient(index, column, dataCount)));
   const back = inverseMatrix(rows);
-  const data = back.map((row) => weighted(row, used.map(({ range }) => range)));
+  const data = back.map((row) =>
+    weighted(
+      row,
+      used.map(({ range }) => range),
+    ),
+  );
   return [...data, ...encodeParityOracle(data, present.length - dataCount)];
 }
 

@@ -1,5 +1,13 @@
 /** Header pages: TypeScript and native agree byte for byte, and no flipped bit of a small fragment goes unnoticed. */
-import { crc32c, decodeFragmentHeader as nativeDecode, encodeFragmentHeader as nativeEncode, packOutputBytesMax, packSegmentSync, sealFragment, verifyBlocks } from "@cfs/native";
+import {
+  crc32c,
+  decodeFragmentHeader as nativeDecode,
+  encodeFragmentHeader as nativeEncode,
+  packOutputBytesMax,
+  packSegmentSync,
+  sealFragment,
+  verifyBlocks,
+} from "@cfs/native";
 import type { ClusterId, SegmentId } from "@cfs/core";
 import { expect, test } from "vitest";
 import { crc32cOracle } from "./erasure-oracle.ts";
@@ -39,8 +47,15 @@ test("every flipped bit of a page is CORRUPT in both languages", () => {
   for (let bit = 0; bit < headerBytes * 8; bit++) {
     page[bit >> 3] = (page[bit >> 3] as number) ^ (1 << (bit & 7));
     const where = `bit ${bit}`;
-    expect(codeOf(() => decodeFragmentHeader(page, crc32c)), where).toBe("CORRUPT");
-    if (bit % 16 === 0) expect(codeOf(() => nativeDecode(page)), where).toBe("CORRUPT");
+    expect(
+      codeOf(() => decodeFragmentHeader(page, crc32c)),
+      where,
+    ).toBe("CORRUPT");
+    if (bit % 16 === 0)
+      expect(
+        codeOf(() => nativeDecode(page)),
+        where,
+      ).toBe("CORRUPT");
     page[bit >> 3] = (page[bit >> 3] as number) ^ (1 << (bit & 7));
   }
   expect(codeOf(() => decodeFragmentHeader(page.subarray(1), crc32c))).toBe("CORRUPT");
@@ -50,7 +65,15 @@ test("every flipped bit of a page is CORRUPT in both languages", () => {
 test("every flipped bit of every fragment of a small segment is found", () => {
   const out = new Uint8Array(packOutputBytesMax(2, 1));
   const view = Uint8Array.from({ length: 5000 }, (_, at) => (at * at) >> 3);
-  const packed = packSegmentSync([{ views: [view], phase: 0, origin: new Uint8Array(3) }], { dataCount: 2, parityCount: 1, clusterId: header.clusterId, segmentId: 9 as SegmentId, generation: 1, codec: "none", out });
+  const packed = packSegmentSync([{ views: [view], phase: 0, origin: new Uint8Array(3) }], {
+    dataCount: 2,
+    parityCount: 1,
+    clusterId: header.clusterId,
+    segmentId: 9 as SegmentId,
+    generation: 1,
+    codec: "none",
+    out,
+  });
   const size = headerBytes + packed.fragmentBytes;
   for (let index = 0; index < 3; index++) {
     const fragment = out.subarray(index * size, index * size + size);
@@ -66,7 +89,15 @@ test("every flipped bit of every fragment of a small segment is found", () => {
 function isWhole(fragment: Uint8Array): boolean {
   const page = fragment.subarray(0, headerBytes);
   const decoded = codeOf(() => decodeFragmentHeader(page, crc32c));
-  return decoded === null && verifyBlocks(fragment.subarray(headerBytes), crcsOf(page, { ...header, fragmentBytes: fragment.length - headerBytes }), 0, fragment.length / 4096 - 1) === -1;
+  return (
+    decoded === null &&
+    verifyBlocks(
+      fragment.subarray(headerBytes),
+      crcsOf(page, { ...header, fragmentBytes: fragment.length - headerBytes }),
+      0,
+      fragment.length / 4096 - 1,
+    ) === -1
+  );
 }
 
 function codeOf(work: () => unknown): string | null {
@@ -99,8 +130,14 @@ test("intact pages with impossible fields are refused alike", () => {
     const page = Buffer.from(encodeFragmentHeader(header, crcs, crc32c));
     page[at] = byte;
     page.writeUInt32LE(crc32c(page.subarray(0, 4092)), 4092);
-    expect(codeOf(() => decodeFragmentHeader(page, crc32c)), `byte ${at}`).toBe(code);
-    expect(codeOf(() => nativeDecode(page)), `byte ${at}`).toBe(code);
+    expect(
+      codeOf(() => decodeFragmentHeader(page, crc32c)),
+      `byte ${at}`,
+    ).toBe(code);
+    expect(
+      codeOf(() => nativeDecode(page)),
+      `byte ${at}`,
+    ).toBe(code);
   }
   expect(codeOf(() => encodeFragmentHeader({ ...header, index: 6 }, crcs, crc32c))).toBe("INVALID");
   expect(codeOf(() => nativeEncode(native({ ...header, index: 6 }), crcs, new Uint8Array(4096)))).toBe("INVALID");

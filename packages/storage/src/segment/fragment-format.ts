@@ -60,9 +60,11 @@ export function fragmentBytesOf(segmentBytes: number, dataCount: number): number
 /** What is wrong with the fields, or null. */
 function flawOf(header: FragmentHeader): string | null {
   const { index, dataCount: k, parityCount: m, segmentId, fragmentBytes, segmentBytes, tableBytes } = header;
-  if (!(k >= 1 && k <= dataCountMax && m >= 0 && m <= parityCountMax && index >= 0 && index < k + m)) return `fragment ${index} of ${k}+${m}`;
+  if (!(k >= 1 && k <= dataCountMax && m >= 0 && m <= parityCountMax && index >= 0 && index < k + m))
+    return `fragment ${index} of ${k}+${m}`;
   if (!(segmentId >= 1 && Number.isSafeInteger(segmentId))) return `segment id ${segmentId}`;
-  if (!(fragmentBytes >= blockBytes && fragmentBytes <= blocksMax * blockBytes && fragmentBytes % blockBytes === 0)) return `fragments of ${fragmentBytes} bytes`;
+  if (!(fragmentBytes >= blockBytes && fragmentBytes <= blocksMax * blockBytes && fragmentBytes % blockBytes === 0))
+    return `fragments of ${fragmentBytes} bytes`;
   if (tableBytes > segmentBytes || segmentBytes > k * fragmentBytes) {
     return `a table of ${tableBytes} and a segment of ${segmentBytes} bytes in ${k} fragments of ${fragmentBytes}`;
   }
@@ -100,7 +102,8 @@ export function decodeFragmentHeader(bytes: Uint8Array, checksum: Checksum): Fra
   if (page.readUInt32LE(0) !== magic) throw new CfsError("CORRUPT", "a fragment header does not begin with its magic");
   const stored = page.readUInt32LE(pageCrcOffset);
   const actual = checksum(page.subarray(0, pageCrcOffset));
-  if (stored !== actual) throw new CfsError("CORRUPT", `a fragment header has CRC ${stored.toString(16)} and contents ${actual.toString(16)}`);
+  if (stored !== actual)
+    throw new CfsError("CORRUPT", `a fragment header has CRC ${stored.toString(16)} and contents ${actual.toString(16)}`);
   if (page.readUInt16LE(4) !== version || page[39] !== matrixCauchy) {
     throw new CfsError("NOT_SUPPORTED", `fragment format ${page.readUInt16LE(4)} with matrix ${page[39]}`);
   }
@@ -147,7 +150,7 @@ export interface FragmentRange {
 /** The data fragments' parts that hold a range of the segment, in order. */
 export function fragmentRanges(fragmentBytes: number, offset: number, length: number): FragmentRange[] {
   const ranges: FragmentRange[] = [];
-  for (let at = offset; at < offset + length; ) {
+  for (let at = offset; at < offset + length;) {
     const begin = at % fragmentBytes;
     const part = Math.min(fragmentBytes - begin, offset + length - at);
     ranges.push({ index: Math.floor(at / fragmentBytes), offset: begin, length: part });

@@ -32,7 +32,18 @@ export const nativeCodec: FragmentCodec = {
     const { segment, generation, k, m, fragmentBytes, segmentBytes, tableBytes, tableHash } = of;
     const clusterId = Buffer.from(of.clusterId, "hex");
     sealFragment(
-      { clusterId, segmentId: segment, generation, index, dataCount: k, parityCount: m, fragmentBytes, segmentBytes, tableBytes, tableHash },
+      {
+        clusterId,
+        segmentId: segment,
+        generation,
+        index,
+        dataCount: k,
+        parityCount: m,
+        fragmentBytes,
+        segmentBytes,
+        tableBytes,
+        tableHash,
+      },
       whole.subarray(fragmentHeaderBytes),
       whole.subarray(0, fragmentHeaderBytes),
     );

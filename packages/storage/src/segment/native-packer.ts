@@ -32,7 +32,11 @@ export class NativePacker implements SegmentPacker {
   }
 
   async pack(pieces: readonly PackPiece[], target: PackTarget): Promise<PackedSegment> {
-    const native = pieces.map(({ views, ino, offsetBytes }) => ({ views, phase: offsetBytes % pageBytes, origin: encodeOrigin(ino, offsetBytes) }));
+    const native = pieces.map(({ views, ino, offsetBytes }) => ({
+      views,
+      phase: offsetBytes % pageBytes,
+      origin: encodeOrigin(ino, offsetBytes),
+    }));
     const out = await this.#pool.takeOrWait(packOutputBytes(native, target.k, target.m));
     try {
       const packed = await packSegment(native, {

@@ -2,7 +2,15 @@ import { expect, test } from "vitest";
 import { chooseDrives, layoutFor } from "./placement.ts";
 
 test("the layout follows the number of healthy drives", () => {
-  expect([0, 1, 2, 3, 5, 6, 20].map(layoutFor)).toEqual([null, { k: 1, m: 0 }, { k: 1, m: 1 }, { k: 2, m: 1 }, { k: 2, m: 1 }, { k: 4, m: 2 }, { k: 4, m: 2 }]);
+  expect([0, 1, 2, 3, 5, 6, 20].map((count) => layoutFor(count))).toEqual([
+    null,
+    { k: 1, m: 0 },
+    { k: 1, m: 1 },
+    { k: 2, m: 1 },
+    { k: 2, m: 1 },
+    { k: 4, m: 2 },
+    { k: 4, m: 2 },
+  ]);
 });
 
 test("a segment gets different drives, or none when there are too few", () => {
@@ -20,10 +28,29 @@ test("drives share the load, and one that goes moves only what was on it", () =>
   for (let segment = 1; segment <= 2000; segment++) {
     const before = chooseDrives(drives, 6, segment) ?? [];
     for (const drive of before) load.set(drive, (load.get(drive) ?? 0) + 1);
-    const after = chooseDrives(drives.filter((drive) => drive !== 3), 6, segment) ?? [];
+    const after =
+      chooseDrives(
+        drives.filter((drive) => drive !== 3),
+        6,
+        segment,
+      ) ?? [];
     moved += after.filter((drive) => !before.includes(drive)).length;
     if (!before.includes(3)) expect(after).toEqual(before);
   }
   for (const count of load.values()) expect(count).toBeGreaterThan(1050);
   expect(moved).toBe(load.get(3));
+});
+
+test("a node of six drives keeps two fragments to spare while drives are missing", () => {
+  expect([6, 5, 4, 3].map((count) => layoutFor(count, 6))).toEqual([
+    { k: 4, m: 2 },
+    { k: 3, m: 2 },
+    { k: 2, m: 2 },
+    { k: 2, m: 1 },
+  ]);
+  expect([5, 4, 3].map((count) => layoutFor(count, 5))).toEqual([
+    { k: 2, m: 1 },
+    { k: 2, m: 1 },
+    { k: 2, m: 1 },
+  ]);
 });

@@ -10,9 +10,13 @@ export interface Layout {
   readonly m: number;
 }
 
-/** k+m for a number of healthy drives (architecture section 6). Null without any. */
-export function layoutFor(driveCount: number): Layout | null {
+/**
+ * k+m for a number of healthy drives (architecture section 6). Null without any. Where drives are missing of a node that has `memberCount` of them
+ * and stores 4+2, what is written meanwhile still survives the loss of two, as long as four are left.
+ */
+export function layoutFor(driveCount: number, memberCount: number = driveCount): Layout | null {
   if (driveCount >= 6) return { k: 4, m: 2 };
+  if (driveCount >= 4 && memberCount >= 6) return { k: driveCount - 2, m: 2 };
   if (driveCount >= 3) return { k: 2, m: 1 };
   if (driveCount === 2) return { k: 1, m: 1 };
   return driveCount === 1 ? { k: 1, m: 0 } : null;

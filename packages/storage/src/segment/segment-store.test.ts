@@ -1,6 +1,6 @@
 import { randomFillSync } from "node:crypto";
 import { silentLogger } from "@cfs/core";
-import type { InodeNumber, SegmentId } from "@cfs/core";
+import type { SegmentId } from "@cfs/core";
 import type { Segment } from "@cfs/metadata";
 import { beforeEach, describe, expect, test } from "vitest";
 import { MemoryIo } from "../device/memory-io.ts";
@@ -39,23 +39,49 @@ class Node {
 
   async put(id: number, bytes: Uint8Array): Promise<Segment> {
     const layout = layoutFor(this.store.driveIndexes.length) as { k: number; m: number };
-    const packed = await this.packer.pack([{ views: [bytes], lengthBytes: bytes.length, ino: 65_537 as InodeNumber, offsetBytes: 8192 }], { id, generation: 1, ...layout });
+    const packed = await this.packer.pack([{ views: [bytes], lengthBytes: bytes.length, ino: 65_537, offsetBytes: 8192 }], {
+      id,
+      generation: 1,
+      ...layout,
+    });
     const places = await this.store.write(id, layout.k, layout.m, packed.fragmentBytes, packed.fragments);
     this.io.pool.give(packed.fragments);
-    const chunks = packed.chunks.map(({ storedOffsetBytes, storedBytes, rawBytes, codec }) => ({ storedOffsetBytes, storedBytes, rawBytes, codec, refs: 1 }));
-    return { id: id as SegmentId, generation: 1, ...layout, fragmentBytes: packed.fragmentBytes, segmentBytes: packed.segmentBytes, places, chunks, liveBytes: 1 };
+    const chunks = packed.chunks.map(({ storedOffsetBytes, storedBytes, rawBytes, codec }) => ({
+      storedOffsetBytes,
+      storedBytes,
+      rawBytes,
+      codec,
+      refs: 1,
+    }));
+    return {
+      id: id as SegmentId,
+      generation: 1,
+      ...layout,
+      fragmentBytes: packed.fragmentBytes,
+      segmentBytes: packed.segmentBytes,
+      places,
+      chunks,
+      liveBytes: 1,
+    };
   }
 
   /** The bytes of all chunks, in order. */
   async get(segment: Segment): Promise<Buffer> {
     const parts: Buffer[] = [];
-    for (const { storedOffsetBytes, storedBytes } of segment.chunks) parts.push(take(await this.store.read(segment, storedOffsetBytes, storedBytes)));
+    for (const { storedOffsetBytes, storedBytes } of segment.chunks)
+      parts.push(take(await this.store.read(segment, storedOffsetBytes, storedBytes)));
     return Buffer.concat(parts);
   }
 
   async flip(segment: Segment, fragment: number, at: number): Promise<void> {
     const { drive, container, offsetBytes } = segment.places[fragment] as Segment["places"][number];
-    const file = await this.io.open(`/d${drive}/segments/${containerName(container)}`, { direct: false, dataSync: false, create: false, exclusive: false, readOnly: false });
+    const file = await this.io.open(`/d${drive}/segments/${containerName(container)}`, {
+      direct: false,
+      dataSync: false,
+      create: false,
+      exclusive: false,
+      readOnly: false,
+    });
     const byte = new Uint8Array(1);
     await this.io.read(file, byte, offsetBytes + at);
     byte[0] = (byte[0] as number) ^ 0x10;
@@ -127,7 +153,8 @@ describe("six drives", () => {
 
   test("a repaired fragment is as good as the first one", async () => {
     const segment = await node.put(7, bytes);
-    for (let fragment = 0; fragment < 6; fragment++) segment.places[fragment] = (await node.store.repair(segment, fragment)) as Segment["places"][number];
+    for (let fragment = 0; fragment < 6; fragment++)
+      segment.places[fragment] = (await node.store.repair(segment, fragment)) as Segment["places"][number];
     for (const drive of [1, 4]) node.store.removeDrive(drive);
     expect((await node.get(segment)).equals(bytes)).toBe(true);
     node.io.pool.assertNoLeak();
@@ -136,7 +163,10 @@ describe("six drives", () => {
   test("a fragment of another segment at the right place is not served", async () => {
     const segment = await node.put(7, bytes);
     const other = await node.put(8, randomFillSync(new Uint8Array(700_000)));
-    const mixed: Segment = { ...segment, places: segment.places.map((place, index) => (index === 1 ? (other.places[1] as typeof place) : place)) };
+    const mixed: Segment = {
+      ...segment,
+      places: segment.places.map((place, index) => (index === 1 ? (other.places[1] as typeof place) : place)),
+    };
     expect((await node.get(mixed)).equals(bytes)).toBe(true);
     expect(node.damages.length).toBeGreaterThan(0);
   });

@@ -12,7 +12,8 @@ import type { BufferPool } from "../device/buffer-pool.ts";
 import type { Containers } from "./containers.ts";
 import { FragmentHeaders } from "./fragment-headers.ts";
 import type { FragmentCodec } from "./fragment-codec.ts";
-import { chooseDrives } from "./placement.ts";
+import { chooseDrives, layoutFor } from "./placement.ts";
+import type { Layout } from "./placement.ts";
 
 export const blockBytes = 4096;
 
@@ -47,6 +48,8 @@ export interface SegmentStoreCounts {
 export class SegmentStore {
   readonly #parts: SegmentStoreParts;
   readonly #drives = new Map<number, Containers>();
+  /** Drives that are read and no longer written: they leave, or became read-only. */
+  readonly #closedToWrites = new Set<number>();
   readonly #headers: FragmentHeaders;
   readonly counts: SegmentStoreCounts = {
     fragmentsWritten: 0,
@@ -56,6 +59,8 @@ export class SegmentStore {
     fragmentsRepaired: 0,
     checksumErrors: 0,
   };
+  /** Drives that the node should have, missing ones too. */
+  memberCount = 0;
   onDamage: ((damage: Damage) => void) | null = null;
   /** A write to the drive failed: it is not to be trusted with new data. */
   onDriveFailed: ((drive: number, reason: CfsError) => void) | null = null;
@@ -67,17 +72,34 @@ export class SegmentStore {
 
   addDrive(containers: Containers): void {
     this.#drives.set(containers.drive.index, containers);
+    this.#closedToWrites.delete(containers.drive.index);
+  }
+
+  /** Nothing new is written to the drive from now on; what lies there is read until `removeDrive`. */
+  closeToWrites(index: number): void {
+    this.#closedToWrites.add(index);
   }
 
   /** The drive is gone for reads and writes. Returns its containers so that the owner closes them; null when it was not there. */
   removeDrive(index: number): Containers | null {
     const containers = this.#drives.get(index) ?? null;
     this.#drives.delete(index);
+    this.#closedToWrites.delete(index);
     return containers;
   }
 
+  /** k+m of what is written now; null without a healthy drive. */
+  get layout(): Layout | null {
+    return layoutFor(this.driveIndexes.length, this.memberCount);
+  }
+
+  /** The drives that take new data. */
   get driveIndexes(): readonly number[] {
-    return [...this.#drives.keys()];
+    return [...this.#drives.keys()].filter((index) => !this.#closedToWrites.has(index));
+  }
+
+  isWritable(drive: number): boolean {
+    return this.#drives.has(drive) && !this.#closedToWrites.has(drive);
   }
 
   containersOf(drive: number): Containers | null {
@@ -92,9 +114,10 @@ export class SegmentStore {
   async write(id: number, k: number, m: number, fragmentBytes: number, fragments: Uint8Array): Promise<FragmentPlace[]> {
     const sizeBytes = fragmentBytes + blockBytes;
     assert(fragments.length >= (k + m) * sizeBytes, "all fragments are there");
-    const chosen = chooseDrives([...this.#drives.keys()], k + m, id);
-    if (!chosen) throw new CfsError("IO", `${k}+${m} needs ${k + m} drives, ${this.#drives.size} are healthy`);
-    const spares = [...this.#drives.keys()].filter((drive) => !chosen.includes(drive));
+    const healthy = this.driveIndexes;
+    const chosen = chooseDrives(healthy, k + m, id);
+    if (!chosen) throw new CfsError("IO", `${k}+${m} needs ${k + m} drives, ${healthy.length} are healthy`);
+    const spares = healthy.filter((drive) => !chosen.includes(drive));
     let missing = 0;
     const places = await Promise.all(
       chosen.map(async (drive, index): Promise<FragmentPlace> => {
@@ -109,7 +132,8 @@ export class SegmentStore {
         return place;
       }),
     );
-    if (missing > Math.max(0, m - 1) && missing > 0) throw new CfsError("IO", `segment ${id}: ${missing} of ${k + m} fragments could not be written`);
+    if (missing > Math.max(0, m - 1) && missing > 0)
+      throw new CfsError("IO", `segment ${id}: ${missing} of ${k + m} fragments could not be written`);
     this.counts.fragmentsWritten += k + m - missing;
     this.counts.bytesWritten += (k + m - missing) * sizeBytes;
     return places;
@@ -186,7 +210,10 @@ export class SegmentStore {
       const reading = containers.read(place, blockBytes * (firstBlock + 1), buffer);
       const [header] = known ? [known, await reading] : await Promise.all([this.#headers.load(segment, index, containers), reading]);
       if (!this.#parts.codec.verifyBlocks(buffer, header.checksums, firstBlock, blockCount)) {
-        throw new CfsError("CORRUPT", `segment ${segment.id} fragment ${index} on drive ${place.drive}: wrong checksum in blocks ${firstBlock} to ${firstBlock + blockCount - 1}`);
+        throw new CfsError(
+          "CORRUPT",
+          `segment ${segment.id} fragment ${index} on drive ${place.drive}: wrong checksum in blocks ${firstBlock} to ${firstBlock + blockCount - 1}`,
+        );
       }
       return buffer;
     } catch (reason) {
@@ -222,21 +249,30 @@ export class SegmentStore {
     }
   }
 
+  /** Where a fragment may be written anew: its own drive when that is healthy, else one that holds no other fragment; null when there is none. */
+  repairTarget(segment: Segment, index: number): number | null {
+    const own = (segment.places[index] as FragmentPlace).drive;
+    const taken = new Set(segment.places.filter((_, at) => at !== index).map((place) => place.drive));
+    const free = this.driveIndexes.filter((drive) => !taken.has(drive));
+    return free.includes(own) ? own : (chooseDrives(free, 1, segment.id)?.[0] ?? null);
+  }
+
   /**
-   * Rebuilds a whole fragment and writes it to a drive that holds no other fragment of the segment (its own when that is healthy).
+   * Writes a whole fragment anew, on the drive that `repairTarget` names: rebuilt from the others, or copied where only its drive leaves.
    * Resolves with the new place once it is on stable storage; null when no drive is free for it.
    */
   async repair(segment: Segment, index: number): Promise<FragmentPlace | null> {
     const own = (segment.places[index] as FragmentPlace).drive;
-    const taken = new Set(segment.places.filter((_, at) => at !== index).map((place) => place.drive));
-    const free = [...this.#drives.keys()].filter((drive) => !taken.has(drive));
-    const target = free.includes(own) ? own : chooseDrives(free, 1, segment.id)?.[0];
-    const containers = target === undefined ? undefined : this.#drives.get(target);
+    const target = this.repairTarget(segment, index);
+    const containers = target === null ? undefined : this.#drives.get(target);
     if (!containers) return null;
     const blockCount = segment.fragmentBytes / blockBytes;
     const whole = await this.#parts.pool.takeOrWait(segment.fragmentBytes + blockBytes);
     try {
-      const rebuilt = await this.#rebuildBlocks(segment, index, 0, blockCount, new CfsError("IO", "repair was asked for"));
+      const isLeaving = this.#drives.has(own) && !this.isWritable(own);
+      const rebuilt = isLeaving
+        ? await this.readBlocks(segment, index, 0, blockCount)
+        : await this.#rebuildBlocks(segment, index, 0, blockCount, new CfsError("IO", "repair was asked for"));
       try {
         whole.set(rebuilt, blockBytes);
       } finally {
@@ -252,6 +288,20 @@ export class SegmentStore {
     } finally {
       this.#parts.pool.give(whole);
     }
+  }
+
+  /** Reads the header of one fragment from its drive and compares it with the segment; throws what is wrong. */
+  async checkHeader(segment: Segment, index: number): Promise<void> {
+    const place = segment.places[index] as FragmentPlace;
+    const containers = this.#drives.get(place.drive);
+    if (!containers) throw new CfsError("NO_DEVICE", `segment ${segment.id} fragment ${index}: drive ${place.drive} is not there`);
+    await this.#headers.load(segment, index, containers);
+  }
+
+  /** Reads a whole fragment, header and payload, from its own drive and verifies it; throws what is wrong. */
+  async checkFragment(segment: Segment, index: number): Promise<void> {
+    await this.checkHeader(segment, index);
+    this.#parts.pool.give(await this.readOwnBlocks(segment, index, 0, segment.fragmentBytes / blockBytes));
   }
 
   /** Bytes of the segment's chunk table: any of its headers says so. */

@@ -1,5 +1,19 @@
 /** Segments as a whole: any pieces, any code, any m fragments lost, read back by TypeScript alone from what is left. */
-import { blake3, chunkCodec, crc32c, decompressChunk, encodeParity, packedChunkAt, packedChunkCount, packOutputBytes, packSegment, packSegmentSync, rebuild, sealFragment, verifyBlocks } from "@cfs/native";
+import {
+  blake3,
+  chunkCodec,
+  crc32c,
+  decompressChunk,
+  encodeParity,
+  packedChunkAt,
+  packedChunkCount,
+  packOutputBytes,
+  packSegment,
+  packSegmentSync,
+  rebuild,
+  sealFragment,
+  verifyBlocks,
+} from "@cfs/native";
 import type { CodecPreference, Piece } from "@cfs/native";
 import type { ClusterId, SegmentId } from "@cfs/core";
 import fc from "fast-check";
@@ -8,7 +22,15 @@ import { crc32cOracle, encodeParityOracle, rebuildOracle } from "./erasure-oracl
 import { blockBytes, crcsOf, decodeFragmentHeader, fragmentBytesOf, fragmentRanges, headerBytes } from "./fragment-format.ts";
 import { decodeSegmentTable } from "./table-format.ts";
 
-const codes: readonly (readonly [number, number])[] = [[1, 0], [1, 1], [2, 1], [2, 2], [3, 2], [4, 2], [8, 3]];
+const codes: readonly (readonly [number, number])[] = [
+  [1, 0],
+  [1, 1],
+  [2, 1],
+  [2, 2],
+  [3, 2],
+  [4, 2],
+  [8, 3],
+];
 const clusterId = "a5".repeat(16) as ClusterId;
 const segmentId = 77 as SegmentId;
 
@@ -46,7 +68,10 @@ function makePiece(made: typeof pieceArbitrary extends fc.Arbitrary<infer T> ? T
 }
 
 /** The segment's bytes from the fragments that are left, each verified, the lost ones rebuilt. */
-function recover(fragments: readonly (Uint8Array | null)[], dataCount: number): { data: Uint8Array; segmentBytes: number; tableBytes: number; tableHash: Uint8Array } {
+function recover(
+  fragments: readonly (Uint8Array | null)[],
+  dataCount: number,
+): { data: Uint8Array; segmentBytes: number; tableBytes: number; tableHash: Uint8Array } {
   const headers = fragments.map((fragment) => (fragment === null ? null : decodeFragmentHeader(fragment.subarray(0, headerBytes), crc32c)));
   const header = headers.find((found) => found !== null);
   if (header === undefined || header === null) throw new Error("no fragment is left");
@@ -93,7 +118,9 @@ test("pieces come back from any k fragments", async () => {
       expect(packed.fragmentBytes).toBe(fragmentBytesOf(packed.segmentBytes, dataCount));
       const size = headerBytes + packed.fragmentBytes;
       const lost = new Set(losses.slice(0, parityCount).map((loss) => loss % (dataCount + parityCount)));
-      const fragments = Array.from({ length: dataCount + parityCount }, (_, index) => (lost.has(index) ? null : out.subarray(index * size, index * size + size)));
+      const fragments = Array.from({ length: dataCount + parityCount }, (_, index) =>
+        lost.has(index) ? null : out.subarray(index * size, index * size + size),
+      );
       const { data, segmentBytes, tableBytes, tableHash } = recover(fragments, dataCount);
       expect(Buffer.compare(blake3(data.subarray(segmentBytes - tableBytes, segmentBytes)), tableHash)).toBe(0);
       const back = readPieces(data, segmentBytes, tableBytes);
@@ -115,8 +142,14 @@ test("what packSegment returns is what the table in the segment says", () => {
       const packed = packSegmentSync(pieces, { dataCount: 1, parityCount: 0, clusterId, segmentId, generation: 0, out });
       const data = out.subarray(headerBytes);
       const table = decodeSegmentTable(data.subarray(packed.segmentBytes - packed.tableBytes, packed.segmentBytes), crc32c);
-      const expected = table.pieces.flatMap((piece, index) => piece.chunks.map(({ flags, keyId, ...chunk }) => ({ piece: index, ...chunk, flags, keyId })));
-      const found = Array.from({ length: packedChunkCount(packed) }, (_, index) => ({ ...packedChunkAt(packed, index), flags: 0, keyId: 0 }));
+      const expected = table.pieces.flatMap((piece, index) =>
+        piece.chunks.map(({ flags, keyId, ...chunk }) => ({ piece: index, ...chunk, flags, keyId })),
+      );
+      const found = Array.from({ length: packedChunkCount(packed) }, (_, index) => ({
+        ...packedChunkAt(packed, index),
+        flags: 0,
+        keyId: 0,
+      }));
       expect(found).toEqual(expected);
       const stored = found.toSorted((left, right) => left.storedOffset - right.storedOffset);
       stored.forEach((chunk, index) => {
@@ -131,22 +164,30 @@ test("what packSegment returns is what the table in the segment says", () => {
 
 test("ISA-L agrees with the oracle for every code, loss and range", () => {
   fc.assert(
-    fc.property(fc.constantFrom(...codes), fc.integer({ min: 1, max: 400 }), fc.integer({ min: 1, max: 1e9 }), fc.array(fc.nat(), { maxLength: 3 }), ([k, m], length, seed, losses) => {
-      const data = Array.from({ length: k }, (_, index) => contents(seed + index, length, 0));
-      const parity = new Uint8Array(m * length);
-      encodeParity(data, m, parity);
-      const expected = encodeParityOracle(data, m);
-      expect(Buffer.compare(parity, Buffer.concat(expected))).toBe(0);
-      const all = [...data, ...expected];
-      const lost = [...new Set(losses.slice(0, m).map((loss) => loss % (k + m)))];
-      // Only a part of each range: the code works byte by byte.
-      const [begin, end] = [Math.floor(length / 3), length];
-      const present = all.map((range, index) => (lost.includes(index) ? null : range.subarray(begin, end)));
-      const out = new Uint8Array(lost.length * (end - begin));
-      rebuild({ dataCount: k, parityCount: m, present, want: lost }, out);
-      expect(Buffer.compare(out, Buffer.concat(lost.map((index) => (all[index] as Uint8Array).subarray(begin, end))))).toBe(0);
-      expect(rebuildOracle(present, k).map((range) => Buffer.from(range).toString("hex"))).toEqual(all.map((range) => Buffer.from(range.subarray(begin, end)).toString("hex")));
-    }),
+    fc.property(
+      fc.constantFrom(...codes),
+      fc.integer({ min: 1, max: 400 }),
+      fc.integer({ min: 1, max: 1e9 }),
+      fc.array(fc.nat(), { maxLength: 3 }),
+      ([k, m], length, seed, losses) => {
+        const data = Array.from({ length: k }, (_, index) => contents(seed + index, length, 0));
+        const parity = new Uint8Array(m * length);
+        encodeParity(data, m, parity);
+        const expected = encodeParityOracle(data, m);
+        expect(Buffer.compare(parity, Buffer.concat(expected))).toBe(0);
+        const all = [...data, ...expected];
+        const lost = [...new Set(losses.slice(0, m).map((loss) => loss % (k + m)))];
+        // Only a part of each range: the code works byte by byte.
+        const [begin, end] = [Math.floor(length / 3), length];
+        const present = all.map((range, index) => (lost.includes(index) ? null : range.subarray(begin, end)));
+        const out = new Uint8Array(lost.length * (end - begin));
+        rebuild({ dataCount: k, parityCount: m, present, want: lost }, out);
+        expect(Buffer.compare(out, Buffer.concat(lost.map((index) => (all[index] as Uint8Array).subarray(begin, end))))).toBe(0);
+        expect(rebuildOracle(present, k).map((range) => Buffer.from(range).toString("hex"))).toEqual(
+          all.map((range) => Buffer.from(range.subarray(begin, end)).toString("hex")),
+        );
+      },
+    ),
     { numRuns: 150 },
   );
 });
@@ -170,7 +211,14 @@ test("a rebuilt fragment is sealed to the page that it had", () => {
 test("an aligned 4 KiB read of raw data touches one block of one fragment", () => {
   const whole = contents(11, 1 << 20, 0);
   const out = new Uint8Array(packOutputBytes([{ views: [whole], phase: 0, origin: new Uint8Array(0) }], 4, 2));
-  const packed = packSegmentSync([{ views: [whole], phase: 0, origin: new Uint8Array(0) }], { dataCount: 4, parityCount: 2, clusterId, segmentId, generation: 0, out });
+  const packed = packSegmentSync([{ views: [whole], phase: 0, origin: new Uint8Array(0) }], {
+    dataCount: 4,
+    parityCount: 2,
+    clusterId,
+    segmentId,
+    generation: 0,
+    out,
+  });
   const chunks = Array.from({ length: packedChunkCount(packed) }, (_, index) => packedChunkAt(packed, index));
   for (let offset = 0; offset < whole.length; offset += blockBytes) {
     const touched = new Set<string>();
@@ -189,7 +237,14 @@ test("an aligned 4 KiB read of raw data touches one block of one fragment", () =
 
 test("damaged tables are CORRUPT and never a crash", () => {
   const out = new Uint8Array(packOutputBytes([{ views: [contents(1, 40_000, 1)], phase: 0, origin: new Uint8Array(9) }], 1, 0));
-  const packed = packSegmentSync([{ views: [contents(1, 40_000, 1)], phase: 0, origin: new Uint8Array(9) }], { dataCount: 1, parityCount: 0, clusterId, segmentId, generation: 0, out });
+  const packed = packSegmentSync([{ views: [contents(1, 40_000, 1)], phase: 0, origin: new Uint8Array(9) }], {
+    dataCount: 1,
+    parityCount: 0,
+    clusterId,
+    segmentId,
+    generation: 0,
+    out,
+  });
   const table = Buffer.from(out.subarray(headerBytes + packed.segmentBytes - packed.tableBytes, headerBytes + packed.segmentBytes));
   const refuses = (bytes: Uint8Array): void => expect(() => decodeSegmentTable(bytes, crc32c)).toThrow(/^(CORRUPT|NOT_SUPPORTED): /);
   for (let bit = 0; bit < table.length * 8; bit++) {
@@ -200,7 +255,8 @@ test("damaged tables are CORRUPT and never a crash", () => {
     broken.writeUInt32LE(crc32c(broken.subarray(0, -4)), broken.length - 4);
     try {
       const decoded = decodeSegmentTable(broken, crc32c);
-      for (const chunk of decoded.pieces.flatMap((piece) => piece.chunks)) expect(chunk.storedOffset + chunk.storedBytes).toBeLessThanOrEqual(decoded.dataBytes);
+      for (const chunk of decoded.pieces.flatMap((piece) => piece.chunks))
+        expect(chunk.storedOffset + chunk.storedBytes).toBeLessThanOrEqual(decoded.dataBytes);
     } catch (error) {
       expect(String(error)).toMatch(/CORRUPT|NOT_SUPPORTED/);
     }

@@ -67,13 +67,19 @@ export function decodeSegmentTable(bytes: Uint8Array, checksum: Checksum): Segme
   const chunkCount = reader.u32();
   const originBytes = reader.u32();
   const dataBytes = reader.u32();
-  if (headBytes + pieceCount * pieceRecordBytes + chunkCount * chunkRecordBytes + originBytes + tailBytes !== bytes.length) throw corrupt(bytes, "has other counts");
+  if (headBytes + pieceCount * pieceRecordBytes + chunkCount * chunkRecordBytes + originBytes + tailBytes !== bytes.length)
+    throw corrupt(bytes, "has other counts");
   const heads: PieceHead[] = [];
-  for (let piece = 0; piece < pieceCount; piece++) heads.push({ rawBytes: reader.u32(), chunkCount: reader.u16(), originBytes: reader.u16() });
+  for (let piece = 0; piece < pieceCount; piece++)
+    heads.push({ rawBytes: reader.u32(), chunkCount: reader.u16(), originBytes: reader.u16() });
   const sum = (of: keyof PieceHead): number => heads.reduce((total, head) => total + head[of], 0);
   if (sum("chunkCount") !== chunkCount || sum("originBytes") !== originBytes) throw corrupt(bytes, "contradicts itself");
   const chunks = heads.map((head) => readChunks(reader, head, dataBytes, bytes));
-  const pieces = heads.map((head, index) => ({ rawBytes: head.rawBytes, origin: Uint8Array.from(reader.raw(head.originBytes)), chunks: chunks[index] as TableChunk[] }));
+  const pieces = heads.map((head, index) => ({
+    rawBytes: head.rawBytes,
+    origin: Uint8Array.from(reader.raw(head.originBytes)),
+    chunks: chunks[index] as TableChunk[],
+  }));
   return { segmentId, dataBytes, pieces };
 }
 

@@ -129,7 +129,7 @@ function scanTests(open: KvSuiteFactory["open"]): void {
       const keys = Array.from({ length: count }, (_, index) => `p${String(index).padStart(6, "0")}`);
       kv.write(keys.map((key) => ({ key, value: bytesOf(key) })));
       const found: string[] = [];
-      for (let begin = "p"; ; ) {
+      for (let begin = "p"; ;) {
         const page = await kv.scan({ begin, end: "q", limit: 10_000 });
         found.push(...page.map((entry) => entry.key));
         if (page.length < 10_000) break;
@@ -157,11 +157,16 @@ function scanTests(open: KvSuiteFactory["open"]): void {
 }
 
 function modelTest({ open, reopen }: KvSuiteFactory): void {
-  const key = fc.array(fc.constantFrom(0, 1, 97, 98, 254, 255), { minLength: 1, maxLength: 3 }).map((codes) => String.fromCharCode(...codes));
+  const key = fc
+    .array(fc.constantFrom(0, 1, 97, 98, 254, 255), { minLength: 1, maxLength: 3 })
+    .map((codes) => String.fromCharCode(...codes));
   const batch = fc.array(fc.tuple(key, fc.option(fc.uint8Array({ maxLength: 5 }))), { maxLength: 12 });
   const step = fc.oneof(
     { weight: 4, arbitrary: batch.map((writes) => ({ kind: "write" as const, writes })) },
-    { weight: 3, arbitrary: fc.record({ kind: fc.constant("scan" as const), begin: key, end: key, limit: fc.integer({ min: 1, max: 6 }) }) },
+    {
+      weight: 3,
+      arbitrary: fc.record({ kind: fc.constant("scan" as const), begin: key, end: key, limit: fc.integer({ min: 1, max: 6 }) }),
+    },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant("flush" as const), sync: fc.boolean() }) },
     { weight: 1, arbitrary: fc.constant({ kind: "reopen" as const }) },
   );

@@ -45,7 +45,17 @@ export class ModelFs {
   }
 
   #node(kind: ModelKind, mode: number, target: string): ModelNode {
-    return { id: this.#nextId++, kind, mode, nlink: 0, data: Buffer.alloc(0), target, children: new Map(), parent: null, xattrs: new Map() };
+    return {
+      id: this.#nextId++,
+      kind,
+      mode,
+      nlink: 0,
+      data: Buffer.alloc(0),
+      target,
+      children: new Map(),
+      parent: null,
+      xattrs: new Map(),
+    };
   }
 
   lookup(parent: ModelNode, name: string): ModelNode {
@@ -122,7 +132,10 @@ export class ModelFs {
     const b = this.lookup(newParent, newName);
     parent.children.set(name, b);
     newParent.children.set(newName, a);
-    for (const [node, from, to] of [[a, parent, newParent], [b, newParent, parent]] as const) {
+    for (const [node, from, to] of [
+      [a, parent, newParent],
+      [b, newParent, parent],
+    ] as const) {
       if (node.kind !== "directory") continue;
       node.parent = to;
       from.nlink--;

@@ -3,7 +3,7 @@
  *
  * Inodes and handles are chosen by small numbers, so that operations made for one state still mean something after shrinking.
  */
-import { expect } from "vitest";
+import assert from "node:assert/strict";
 import { CfsError, rootInode } from "@cfs/core";
 import type { InodeNumber, Name } from "@cfs/core";
 import type { Caller, CachedVfs, DirectoryEntry, Entry, ReadResult } from "@cfs/vfs";
@@ -19,7 +19,7 @@ interface OpenPair {
 
 export function bytesOf(result: ReadResult): Buffer {
   const bytes = Buffer.concat(result.parts);
-  expect(bytes.length).toBe(result.lengthBytes);
+  assert.equal(bytes.length, result.lengthBytes);
   result.release();
   return bytes;
 }
@@ -65,11 +65,11 @@ export class VfsTwin {
     }
     try {
       const result = await onVfs();
-      expect(0, `${what}: errno`).toBe(expected);
+      assert.equal(0, expected, `${what}: errno`);
       return result;
     } catch (reason) {
       if (!(reason instanceof CfsError)) throw reason;
-      expect(reason.errno, `${what}: ${reason.message}`).toBe(expected);
+      assert.equal(reason.errno, expected, `${what}: ${reason.message}`);
       return null;
     }
   }
@@ -83,7 +83,11 @@ export class VfsTwin {
     let node: ModelNode | null = null;
     const target = kind === "symlink" ? Buffer.from(`to-${name}`) : null;
     const newNode = { kind, mode: 0o644, umask: 0o022, rdev: 0, target };
-    const entry = await this.both(`make ${kind} ${name}`, () => (node = this.model.make(parent, name, kind, 0o644, `to-${name}`)), () => this.vfs.makeNode(this.ino(parent), name as Name, newNode, root));
+    const entry = await this.both(
+      `make ${kind} ${name}`,
+      () => (node = this.model.make(parent, name, kind, 0o644, `to-${name}`)),
+      () => this.vfs.makeNode(this.ino(parent), name as Name, newNode, root),
+    );
     if (entry === null || node === null) return;
     this.counted(entry);
     this.inoOf.set(node, entry.attributes.ino);
@@ -93,8 +97,14 @@ export class VfsTwin {
   async create(parent: ModelNode, name: string | null): Promise<void> {
     let node: ModelNode | null = null;
     const newNode = { kind: "file", mode: 0o600, umask: 0, rdev: 0, target: null } as const;
-    const created = await this.both(`create ${name}`, () => (node = this.model.make(parent, name, "file", 0o600)), () =>
-      name === null ? this.vfs.createUnnamed(this.ino(parent), newNode, 2, root) : this.vfs.create(this.ino(parent), name as Name, newNode, 0o202, root));
+    const created = await this.both(
+      `create ${name}`,
+      () => (node = this.model.make(parent, name, "file", 0o600)),
+      () =>
+        name === null
+          ? this.vfs.createUnnamed(this.ino(parent), newNode, 2, root)
+          : this.vfs.create(this.ino(parent), name as Name, newNode, 0o202, root),
+    );
     if (created === null || node === null) return;
     this.counted(created.entry);
     this.inoOf.set(node, created.entry.attributes.ino);
@@ -103,7 +113,11 @@ export class VfsTwin {
 
   async lookup(parent: ModelNode, name: string): Promise<void> {
     let node: ModelNode | null = null;
-    const entry = await this.both(`lookup ${name}`, () => (node = this.model.lookup(parent, name)), () => this.vfs.lookup(this.ino(parent), name as Name, root));
+    const entry = await this.both(
+      `lookup ${name}`,
+      () => (node = this.model.lookup(parent, name)),
+      () => this.vfs.lookup(this.ino(parent), name as Name, root),
+    );
     if (entry === null || node === null) return;
     this.counted(entry);
     this.compareAttributes(node, entry);
@@ -111,15 +125,19 @@ export class VfsTwin {
 
   async openFile(node: ModelNode, truncate: boolean): Promise<void> {
     if (node.kind !== "file") return;
-    const file = await this.both("open", () => truncate && this.model.truncate(node, 0), () => this.vfs.open(this.ino(node), truncate ? 0o1002 : 2, root));
+    const file = await this.both(
+      "open",
+      () => truncate && this.model.truncate(node, 0),
+      () => this.vfs.open(this.ino(node), truncate ? 0o1002 : 2, root),
+    );
     if (file !== null) this.open.push({ node, handle: file.handle });
   }
 
   async closeFile(index: number): Promise<void> {
     const [pair] = this.open.splice(index % Math.max(1, this.open.length), 1);
     if (pair === undefined) return;
-    await this.vfs.flush(pair.handle);
-    await this.vfs.release(pair.handle);
+    this.vfs.flush(pair.handle);
+    this.vfs.release(pair.handle);
   }
 
   /** The kernel drops what it knows: all but what is open or a directory that was removed while known stays usable by name only. */
@@ -133,26 +151,26 @@ export class VfsTwin {
   }
 
   compareAttributes(node: ModelNode, { attributes }: Entry): void {
-    expect(attributes.ino).toBe(this.ino(node));
-    expect(attributes.kind).toBe(node.kind);
-    expect(attributes.nlink, `links of node ${node.id}`).toBe(node.nlink);
-    expect(attributes.mode, `mode of node ${node.id}`).toBe(node.mode & (node.kind === "symlink" ? 0o777 : 0o7777));
-    if (node.kind === "file") expect(attributes.sizeBytes, `size of node ${node.id}`).toBe(node.data.length);
-    if (node.kind === "symlink") expect(attributes.sizeBytes).toBe(node.target.length);
+    assert.equal(attributes.ino, this.ino(node));
+    assert.equal(attributes.kind, node.kind);
+    assert.equal(attributes.nlink, node.nlink, `links of node ${node.id}`);
+    assert.equal(attributes.mode, node.mode & (node.kind === "symlink" ? 0o777 : 0o7777), `mode of node ${node.id}`);
+    if (node.kind === "file") assert.equal(attributes.sizeBytes, node.data.length, `size of node ${node.id}`);
+    if (node.kind === "symlink") assert.equal(attributes.sizeBytes, node.target.length);
   }
 
   async list(node: ModelNode, withAttributes: boolean, perCall: number): Promise<void> {
     const { handle } = await this.vfs.openDirectory(this.ino(node), 0, root);
     const found = new Map<string, DirectoryEntry>();
     let cookie = 0;
-    for (let isMore = true; isMore; ) {
+    for (let isMore = true; isMore;) {
       let taken = 0;
       const before = cookie;
       await this.vfs.readDirectory(handle, cookie, withAttributes, (entry) => {
         if (taken >= perCall) return false;
         taken++;
         cookie = entry.cookie;
-        expect(found.has(entry.name), `${entry.name} is listed once`).toBe(false);
+        assert.equal(found.has(entry.name), false, `${entry.name} is listed once`);
         found.set(entry.name, entry);
         if (entry.entry !== null) this.counted(entry.entry);
         return true;
@@ -161,12 +179,12 @@ export class VfsTwin {
     }
     this.vfs.releaseDirectory(handle);
     const isGone = node.nlink === 0;
-    expect([...found.keys()].toSorted()).toEqual(isGone ? [] : [".", "..", ...node.children.keys()].toSorted());
+    assert.deepEqual([...found.keys()].toSorted(), isGone ? [] : [".", "..", ...node.children.keys()].toSorted());
     for (const [name, child] of node.children) {
       const entry = found.get(name) as DirectoryEntry;
-      expect(entry.ino).toBe(this.ino(child));
-      expect(entry.kind).toBe(child.kind);
-      expect(entry.entry === null).toBe(!withAttributes);
+      assert.equal(entry.ino, this.ino(child));
+      assert.equal(entry.kind, child.kind);
+      assert.equal(entry.entry === null, !withAttributes);
       if (entry.entry !== null) this.compareAttributes(child, entry.entry);
     }
   }
@@ -175,16 +193,20 @@ export class VfsTwin {
   async compareAll(): Promise<void> {
     await this.#compareTree(this.model.root, rootInode);
     for (const { node, handle } of this.open) {
-      expect(bytesOf(await this.vfs.read(handle, 0, node.data.length + 100)).equals(node.data), `content of open node ${node.id}`).toBe(true);
+      assert.equal(
+        bytesOf(await this.vfs.read(handle, 0, node.data.length + 100)).equals(node.data),
+        true,
+        `content of open node ${node.id}`,
+      );
     }
   }
 
   async #compareTree(node: ModelNode, ino: InodeNumber): Promise<void> {
     this.compareAttributes(node, await this.vfs.getAttributes(ino));
     const names = await this.vfs.listXattr(ino);
-    expect([...names].toSorted()).toEqual([...node.xattrs.keys()].toSorted());
-    for (const [name, value] of node.xattrs) expect(Buffer.from(await this.vfs.getXattr(ino, name)).toString()).toBe(value);
-    if (node.kind === "symlink") expect(Buffer.from(await this.vfs.readSymlink(ino)).toString()).toBe(node.target);
+    assert.deepEqual([...names].toSorted(), [...node.xattrs.keys()].toSorted());
+    for (const [name, value] of node.xattrs) assert.equal(Buffer.from(await this.vfs.getXattr(ino, name)).toString(), value);
+    if (node.kind === "symlink") assert.equal(Buffer.from(await this.vfs.readSymlink(ino)).toString(), node.target);
     if (node.kind === "file") await this.compareContent(node, ino);
     if (node.kind !== "directory") return;
     await this.list(node, true, 1000);
@@ -194,8 +216,8 @@ export class VfsTwin {
   async compareContent(node: ModelNode, ino: InodeNumber): Promise<void> {
     const { handle } = await this.vfs.open(ino, 0, root);
     const bytes = bytesOf(await this.vfs.read(handle, 0, node.data.length + 100));
-    expect(bytes.length).toBe(node.data.length);
-    expect(bytes.equals(node.data), `content of node ${node.id}`).toBe(true);
-    await this.vfs.release(handle);
+    assert.equal(bytes.length, node.data.length);
+    assert.equal(bytes.equals(node.data), true, `content of node ${node.id}`);
+    this.vfs.release(handle);
   }
 }

@@ -1,6 +1,5 @@
 /** Regions, their runs, what inodes say of them, zombies, and the live counters of journal files. */
 import type { InodeNumber } from "@cfs/core";
-import type { KvEntry } from "../../kv/ordered-kv.ts";
 import { decodeJournalFile, decodeRegion, decodeRuns } from "../content-format.ts";
 import { inodeKey, journalFileKey, parseJournalFileKey, parseNumberKey, parseRegionKey, regionKey, runsKey, zombieKey } from "../keys.ts";
 import { decodeInode } from "../record-format.ts";
@@ -46,7 +45,8 @@ function compare(run: CheckRun, content: Content): void {
   const { ino } = content;
   const runsBytes = run.kv.get(runsKey(ino));
   const stored = runsBytes === null ? null : decodeOr(run, { key: runsKey(ino), value: runsBytes }, decodeRuns);
-  if (JSON.stringify(stored?.runs ?? []) !== JSON.stringify(content.runs)) run.report("region", ino, "the runs do not say which regions exist");
+  if (JSON.stringify(stored?.runs ?? []) !== JSON.stringify(content.runs))
+    run.report("region", ino, "the runs do not say which regions exist");
   const bytes = run.kv.get(inodeKey(ino));
   const isZombie = run.kv.get(zombieKey(ino)) !== null;
   if (bytes === null) {
@@ -57,7 +57,8 @@ function compare(run: CheckRun, content: Content): void {
   if (inode === null) return;
   if (isZombie) run.report("zombie", ino, "is listed but has an inode");
   if (!inode.hasExtents) run.report("inode", ino, "says that it has no extents, but has");
-  if (inode.hasExtents && inode.allocatedBytes !== content.allocatedBytes) run.report("inode", ino, `counts ${inode.allocatedBytes} allocated bytes and has ${content.allocatedBytes}`);
+  if (inode.hasExtents && inode.allocatedBytes !== content.allocatedBytes)
+    run.report("inode", ino, `counts ${inode.allocatedBytes} allocated bytes and has ${content.allocatedBytes}`);
   if (content.dataEnd > inode.sizeBytes) run.report("inode", ino, `has data up to ${content.dataEnd}, past its size of ${inode.sizeBytes}`);
 }
 
@@ -84,7 +85,8 @@ async function checkEmpty(run: CheckRun): Promise<void> {
     for (const entry of page) {
       const inode = decodeOr(run, entry, decodeInode);
       if (inode === null || !inode.hasExtents || inode.allocatedBytes === 0) continue;
-      if (run.kv.get(runsKey(inode.ino)) === null) run.report("inode", inode.ino, `counts ${inode.allocatedBytes} allocated bytes but has no regions`);
+      if (run.kv.get(runsKey(inode.ino)) === null)
+        run.report("inode", inode.ino, `counts ${inode.allocatedBytes} allocated bytes but has no regions`);
     }
   }
 }
@@ -95,7 +97,8 @@ async function checkRuns(run: CheckRun): Promise<void> {
     for (const entry of page) {
       const ino = parseNumberKey(entry.key) as InodeNumber;
       const first = decodeOr(run, entry, decodeRuns)?.runs[0];
-      if (first === undefined || run.kv.get(regionKey(ino, first.begin)) === null) run.report("region", ino, "the runs name regions that do not exist");
+      if (first === undefined || run.kv.get(regionKey(ino, first.begin)) === null)
+        run.report("region", ino, "the runs name regions that do not exist");
     }
   }
 }
@@ -107,17 +110,22 @@ async function checkJournals(run: CheckRun, journals: Map<number, JournalFileUse
       const stored = decodeOr(run, entry, decodeJournalFile);
       const counted = journals.get(fileId) ?? { fileId, liveExtents: 0, liveBytes: 0 };
       if (stored !== null && (stored.liveExtents !== counted.liveExtents || stored.liveBytes !== counted.liveBytes)) {
-        run.report("journal", fileId, `counts ${stored.liveExtents} extents of ${stored.liveBytes} bytes, a recount gives ${counted.liveExtents} of ${counted.liveBytes}`);
+        run.report(
+          "journal",
+          fileId,
+          `counts ${stored.liveExtents} extents of ${stored.liveBytes} bytes, a recount gives ${counted.liveExtents} of ${counted.liveBytes}`,
+        );
       }
       if (counted.liveExtents === 0) run.report("journal", fileId, "has a counter but no extent points into it");
     }
   }
-  for (const fileId of journals.keys()) if (run.kv.get(journalFileKey(fileId)) === null) run.report("journal", fileId, "has live extents but no counter");
+  for (const fileId of journals.keys())
+    if (run.kv.get(journalFileKey(fileId)) === null) run.report("journal", fileId, "has live extents but no counter");
 }
 
 async function checkZombies(run: CheckRun): Promise<void> {
   for await (const page of pagesOf(run.kv, "Z")) {
-    for (const entry of page as readonly KvEntry[]) {
+    for (const entry of page) {
       const ino = parseNumberKey(entry.key) as InodeNumber;
       if (run.kv.get(runsKey(ino)) === null) run.report("zombie", ino, "is listed but has no content");
     }

@@ -26,19 +26,22 @@ function addName(run: CheckRun, names: Map<number, Names>, entry: KvEntry, isMin
   }
   known.count += 1;
   known.parent = parent;
-  if (known.kind !== dirent.kind) run.report("directory", parent, `an entry of inode ${dirent.ino} says ${dirent.kind}, another says ${known.kind}`);
+  if (known.kind !== dirent.kind)
+    run.report("directory", parent, `an entry of inode ${dirent.ino} says ${dirent.kind}, another says ${known.kind}`);
 }
 
 function compare(run: CheckRun, inode: Inode, names: Names | undefined): void {
   const count = names?.count ?? 0;
-  if (names !== undefined && names.kind !== inode.kind) run.report("inode", inode.ino, `is a ${inode.kind}, but its name says ${names.kind}`);
+  if (names !== undefined && names.kind !== inode.kind)
+    run.report("inode", inode.ino, `is a ${inode.kind}, but its name says ${names.kind}`);
   if (inode.kind !== "directory") {
     if (inode.nlink !== count) run.report("inode", inode.ino, `counts ${inode.nlink} links and has ${count} names`);
     return;
   }
   const expected = inode.nlink === 0 || inode.ino === rootInode ? 0 : 1;
   if (count !== expected) run.report("inode", inode.ino, `a directory has ${count} names and should have ${expected}`);
-  if (names !== undefined && names.parent !== inode.parent) run.report("inode", inode.ino, `its parent is ${names.parent}, its record says ${inode.parent}`);
+  if (names !== undefined && names.parent !== inode.parent)
+    run.report("inode", inode.ino, `its parent is ${names.parent}, its record says ${inode.parent}`);
 }
 
 export async function checkLinks(run: CheckRun): Promise<void> {

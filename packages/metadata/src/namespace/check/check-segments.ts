@@ -1,6 +1,5 @@
 /** References of chunks recounted from all extents, live bytes, the list of candidates, and the sums over segments. */
 import type { SegmentId } from "@cfs/core";
-import type { KvEntry } from "../../kv/ordered-kv.ts";
 import { decodeRegion, decodeSegment } from "../content-format.ts";
 import { fragmentHeaderBytes } from "../content/segments.ts";
 import { candidateKey, parseNumberKey, parseRegionKey, segmentKey } from "../keys.ts";
@@ -25,7 +24,11 @@ async function countReferences(run: CheckRun, batch: Batch): Promise<void> {
         const chunk = found?.segment.chunks[source.chunkIndex];
         if (found === undefined || chunk === undefined || source.rawOffsetBytes + lengthBytes > chunk.rawBytes) {
           const { ino, index } = parseRegionKey(entry.key);
-          run.report("region", `${ino}/${index}`, `an extent points at segment ${source.segment}, chunk ${source.chunkIndex}, which is not there or too short`);
+          run.report(
+            "region",
+            `${ino}/${index}`,
+            `an extent points at segment ${source.segment}, chunk ${source.chunkIndex}, which is not there or too short`,
+          );
           continue;
         }
         (found.refs[source.chunkIndex] as number) += 1;
@@ -78,7 +81,7 @@ export async function checkSegments(run: CheckRun): Promise<void> {
   }
   await finishBatch(run, batch);
   for await (const page of pagesOf(run.kv, "G")) {
-    for (const entry of page as readonly KvEntry[]) {
+    for (const entry of page) {
       const id = parseNumberKey(entry.key) as SegmentId;
       if (run.kv.get(segmentKey(id)) === null) run.report("segment", id, "is listed as dead or thin but does not exist");
     }

@@ -16,7 +16,7 @@ interface Around {
 }
 
 /** Entries and attributes that come up to this inode; those of smaller numbers have no inode. */
-async function gather(run: CheckRun, dirents: Follower, xattrs: Follower, ino: InodeNumber | typeof Infinity): Promise<Around> {
+async function gather(run: CheckRun, dirents: Follower, xattrs: Follower, ino: number): Promise<Around> {
   const around: Around = { entries: 0, directories: 0, xattrs: new Set() };
   await dirents.take(ino, (parent, entry) => {
     if (parent !== ino) return run.report("directory", parent, "has entries but no inode");
@@ -55,9 +55,11 @@ function checkInode(run: CheckRun, inode: Inode, around: Around): void {
   }
   if (inode.inlineBytes > inode.sizeBytes) report(`holds ${inode.inlineBytes} inline bytes but its size is ${inode.sizeBytes}`);
   if (inode.inlineBytes > 0 && inode.inline === null) report("its inline bytes are missing");
-  if (!inode.hasExtents && inode.allocatedBytes !== inode.inlineBytes) report(`counts ${inode.allocatedBytes} allocated bytes and has ${inode.inlineBytes} inline`);
+  if (!inode.hasExtents && inode.allocatedBytes !== inode.inlineBytes)
+    report(`counts ${inode.allocatedBytes} allocated bytes and has ${inode.inlineBytes} inline`);
   const isListed = run.kv.get(orphanKey(inode.ino)) !== null;
-  if (isListed !== (inode.nlink === 0)) report(isListed ? "is listed as an orphan but has links" : "has no links but is not listed as an orphan");
+  if (isListed !== (inode.nlink === 0))
+    report(isListed ? "is listed as an orphan but has links" : "has no links but is not listed as an orphan");
 }
 
 export async function checkTree(run: CheckRun): Promise<void> {
@@ -66,7 +68,7 @@ export async function checkTree(run: CheckRun): Promise<void> {
   for await (const page of pagesOf(run.kv, "I")) {
     for (const entry of page) {
       const inode = decodeOr(run, entry, decodeInode);
-      const around = await gather(run, dirents, xattrs, parseNumberKey(entry.key) as InodeNumber);
+      const around = await gather(run, dirents, xattrs, parseNumberKey(entry.key));
       if (inode === null) continue;
       if (inode.ino !== parseNumberKey(entry.key)) run.report("inode", inode.ino, "lies under another inode's key");
       run.usage.inodes += 1;

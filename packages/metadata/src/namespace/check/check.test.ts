@@ -33,18 +33,46 @@ class Sample {
     world.must({ type: "setXattr", ino: this.file, name: "user.a", value: Uint8Array.of(1), flags: 0, killSetGid: false, ...change });
     const write = { type: "write", setTimes: true, killSetId: false, spill: false, ...change } as const;
     world.must({ ...write, ino: this.inline, offsetBytes: 0, lengthBytes: 3, source: { kind: "inline", bytes: Uint8Array.of(1, 2, 3) } });
-    world.must({ ...write, ino: this.file, offsetBytes: 0, lengthBytes: 100, source: { kind: "payload" } }, { fileId: 1, recordOffsetBytes: 0 });
-    world.must({ ...write, ino: this.packed, offsetBytes: 10, lengthBytes: 100, source: { kind: "payload" } }, { fileId: 1, recordOffsetBytes: 4096 });
+    world.must(
+      { ...write, ino: this.file, offsetBytes: 0, lengthBytes: 100, source: { kind: "payload" } },
+      { fileId: 1, recordOffsetBytes: 0 },
+    );
+    world.must(
+      { ...write, ino: this.packed, offsetBytes: 10, lengthBytes: 100, source: { kind: "payload" } },
+      { fileId: 1, recordOffsetBytes: 4096 },
+    );
     for (let index = 0; index < 12; index++) {
-      world.must({ ...write, ino: this.zombie, offsetBytes: index * regionBytes, lengthBytes: 5, source: { kind: "payload" } }, { fileId: 2, recordOffsetBytes: index });
+      world.must(
+        { ...write, ino: this.zombie, offsetBytes: index * regionBytes, lengthBytes: 5, source: { kind: "payload" } },
+        { fileId: 2, recordOffsetBytes: index },
+      );
     }
     world.must({ type: "allocate", ino: this.packed, action: "reserve", keepSize: true, offsetBytes: 5000, lengthBytes: 50, ...change });
     const places = [0, 1, 2].map((drive) => ({ drive, container: 0, offsetBytes: 0 }));
     const chunk = { storedBytes: 60, rawBytes: 100, codec: 1, refs: 0 };
     world.must({
       type: "publish",
-      segment: { id: segment, k: 2, m: 1, fragmentBytes: 4096, segmentBytes: 200, places, chunks: [{ ...chunk, storedOffsetBytes: 0 }, { ...chunk, storedOffsetBytes: 60 }] },
-      swaps: [{ ino: this.packed, offsetBytes: 10, lengthBytes: 100, from: { kind: "journal", fileId: 1, recordOffsetBytes: 4096, payloadOffsetBytes: 0 }, to: { kind: "chunk", segment, chunkIndex: 0, rawOffsetBytes: 0 } }],
+      segment: {
+        id: segment,
+        k: 2,
+        m: 1,
+        fragmentBytes: 4096,
+        segmentBytes: 200,
+        places,
+        chunks: [
+          { ...chunk, storedOffsetBytes: 0 },
+          { ...chunk, storedOffsetBytes: 60 },
+        ],
+      },
+      swaps: [
+        {
+          ino: this.packed,
+          offsetBytes: 10,
+          lengthBytes: 100,
+          from: { kind: "journal", fileId: 1, recordOffsetBytes: 4096, payloadOffsetBytes: 0 },
+          to: { kind: "chunk", segment, chunkIndex: 0, rawOffsetBytes: 0 },
+        },
+      ],
     });
     for (const name of ["o", "z"]) world.must({ type: "unlink", parent: rootInode, name: name as Name, directory: false, ...change });
     world.must({ type: "reap", ino: this.zombie });
@@ -53,7 +81,19 @@ class Sample {
 
   #make(name: string, kind: "file" | "directory", parent: InodeNumber = rootInode): InodeNumber {
     const ino = this.world.newInode();
-    this.world.must({ type: "makeNode", parent, name: name as Name, ino, kind, mode: 0o755, umask: 0, rdev: 0, target: null, caller: root, time: this.world.time() });
+    this.world.must({
+      type: "makeNode",
+      parent,
+      name: name as Name,
+      ino,
+      kind,
+      mode: 0o755,
+      umask: 0,
+      rdev: 0,
+      target: null,
+      caller: root,
+      time: this.world.time(),
+    });
     return ino;
   }
 
@@ -110,14 +150,38 @@ describe("damage is found:", () => {
     ["an entry count", "counts 9 entries and has 2", (s) => s.changeInode(s.directory, { entryCount: 9 })],
     ["a parent", `its record says ${rootInode}`, (s) => s.changeInode(s.child, { parent: rootInode })],
     ["a lost entry", "a directory has 0 names and should have 1", (s) => s.put(s.dirent(s.directory, "e"), null)],
-    ["an entry that leads nowhere", `leads to inode ${nobody}, which does not exist`, (s) => s.put(s.dirent(rootInode, "x"), encodeDirent({ ino: nobody, kind: "file" }))],
-    ["an entry of the wrong kind", "is a file, but its name says", (s) => s.put(s.dirent(rootInode, "i"), encodeDirent({ ino: s.inline, kind: "fifo" }))],
-    ["an entry under a wrong hash", "lies under the wrong hash", (s) => s.put(keys.direntKey(rootInode, 5, "y" as Name), encodeDirent({ ino: s.inline, kind: "file" }))],
-    ["entries without a directory", "has entries but no inode", (s) => s.put(s.dirent(nobody, "x"), encodeDirent({ ino: s.inline, kind: "file" }))],
-    ["entries in a file", "has entries but is no directory", (s) => s.put(s.dirent(s.inline, "x"), encodeDirent({ ino: s.file, kind: "file" }))],
+    [
+      "an entry that leads nowhere",
+      `leads to inode ${nobody}, which does not exist`,
+      (s) => s.put(s.dirent(rootInode, "x"), encodeDirent({ ino: nobody, kind: "file" })),
+    ],
+    [
+      "an entry of the wrong kind",
+      "is a file, but its name says",
+      (s) => s.put(s.dirent(rootInode, "i"), encodeDirent({ ino: s.inline, kind: "fifo" })),
+    ],
+    [
+      "an entry under a wrong hash",
+      "lies under the wrong hash",
+      (s) => s.put(keys.direntKey(rootInode, 5, "y" as Name), encodeDirent({ ino: s.inline, kind: "file" })),
+    ],
+    [
+      "entries without a directory",
+      "has entries but no inode",
+      (s) => s.put(s.dirent(nobody, "x"), encodeDirent({ ino: s.inline, kind: "file" })),
+    ],
+    [
+      "entries in a file",
+      "has entries but is no directory",
+      (s) => s.put(s.dirent(s.inline, "x"), encodeDirent({ ino: s.file, kind: "file" })),
+    ],
     ["a circle of directories", "does not hang on the root", circle],
     ["a lost attribute", "names 1 extended attributes, 0 are stored", (s) => s.put(keys.xattrKey(s.file, "user.a"), null)],
-    ["an attribute without an inode", "has an extended attribute but no inode", (s) => s.put(keys.xattrKey(nobody, "user.a"), Uint8Array.of(1))],
+    [
+      "an attribute without an inode",
+      "has an extended attribute but no inode",
+      (s) => s.put(keys.xattrKey(nobody, "user.a"), Uint8Array.of(1)),
+    ],
     ["an orphan that is not listed", "is not listed as an orphan", (s) => s.put(keys.orphanKey(s.orphan), null)],
     ["an orphan with links", "is listed as an orphan but has links", (s) => s.put(keys.orphanKey(s.file), encodeOrphan(clientId))],
     ["an orphan without an inode", "is listed but has no inode", (s) => s.put(keys.orphanKey(nobody), encodeOrphan(clientId))],
@@ -125,38 +189,88 @@ describe("damage is found:", () => {
     ["allocated bytes of inline data", "counts 7 allocated bytes and has 3 inline", (s) => s.changeInode(s.inline, { allocatedBytes: 7 })],
     ["inline data past the size", "holds 3 inline bytes but its size is 2", (s) => s.changeInode(s.inline, { sizeBytes: 2 })],
     ["data past the size", "has data up to 110, past its size of 20", (s) => s.changeInode(s.packed, { sizeBytes: 20 })],
-    ["a number that was never given out", "its number was never given out", (s) => s.put(keys.inodeKey(inodeNumber(2 ** 30, 0)), encodeInode({ ...s.world.inode(s.orphan), ino: inodeNumber(2 ** 30, 0) }))],
+    [
+      "a number that was never given out",
+      "its number was never given out",
+      (s) => s.put(keys.inodeKey(inodeNumber(2 ** 30, 0)), encodeInode({ ...s.world.inode(s.orphan), ino: inodeNumber(2 ** 30, 0) })),
+    ],
     ["a lost region", "the runs name regions that do not exist", (s) => s.put(keys.regionKey(s.packed, 0), null)],
-    ["lost regions and runs", "counts 150 allocated bytes but has no regions", (s) => [keys.regionKey(s.packed, 0), keys.runsKey(s.packed)].forEach((key) => s.put(key, null))],
-    ["runs that lie", "the runs do not say which regions exist", (s) => s.put(keys.runsKey(s.packed), encodeRuns({ runs: [{ begin: 0, end: 2 }] }))],
-    ["runs without regions", "the runs name regions that do not exist", (s) => s.put(keys.runsKey(nobody), encodeRuns({ runs: [{ begin: 0, end: 2 }] }))],
+    [
+      "lost regions and runs",
+      "counts 150 allocated bytes but has no regions",
+      (s) => [keys.regionKey(s.packed, 0), keys.runsKey(s.packed)].forEach((key) => s.put(key, null)),
+    ],
+    [
+      "runs that lie",
+      "the runs do not say which regions exist",
+      (s) => s.put(keys.runsKey(s.packed), encodeRuns({ runs: [{ begin: 0, end: 2 }] })),
+    ],
+    [
+      "runs without regions",
+      "the runs name regions that do not exist",
+      (s) => s.put(keys.runsKey(nobody), encodeRuns({ runs: [{ begin: 0, end: 2 }] })),
+    ],
     ["an empty region", "is empty and should not exist", (s) => s.put(keys.regionKey(s.packed, 0), encodeRegion({ extents: [] }))],
     ["content without an owner", "neither an inode nor is it listed", (s) => s.put(keys.zombieKey(s.zombie), null)],
     ["a zombie with an inode", "is listed but has an inode", (s) => s.put(keys.zombieKey(s.packed), Uint8Array.of())],
     ["a zombie without content", "is listed but has no content", (s) => s.put(keys.zombieKey(nobody), Uint8Array.of())],
     ["extents that the inode denies", "says that it has no extents", (s) => s.changeInode(s.packed, { hasExtents: false })],
-    ["a journal counter", "a recount gives 1 of 100", (s) => s.put(keys.journalFileKey(1), encodeJournalFile({ fileId: 1, liveExtents: 2, liveBytes: 100 }))],
+    [
+      "a journal counter",
+      "a recount gives 1 of 100",
+      (s) => s.put(keys.journalFileKey(1), encodeJournalFile({ fileId: 1, liveExtents: 2, liveBytes: 100 })),
+    ],
     ["a lost journal counter", "has live extents but no counter", (s) => s.put(keys.journalFileKey(2), null)],
-    ["a journal counter of nothing", "no extent points into it", (s) => s.put(keys.journalFileKey(9), encodeJournalFile({ fileId: 9, liveExtents: 0, liveBytes: 0 }))],
-    ["references", "1 chunks have wrong reference counts", (s) => s.changeSegment(({ chunks }) => ({ chunks: chunks.map((chunk, index) => ({ ...chunk, refs: index === 0 ? 2 : 0 })) }))],
+    [
+      "a journal counter of nothing",
+      "no extent points into it",
+      (s) => s.put(keys.journalFileKey(9), encodeJournalFile({ fileId: 9, liveExtents: 0, liveBytes: 0 })),
+    ],
+    [
+      "references",
+      "1 chunks have wrong reference counts",
+      (s) => s.changeSegment(({ chunks }) => ({ chunks: chunks.map((chunk, index) => ({ ...chunk, refs: index === 0 ? 2 : 0 })) })),
+    ],
     ["live bytes", "counts 61 live bytes and has 60", (s) => s.changeSegment(() => ({ liveBytes: 61 }))],
     ["a lost segment", "points at segment 1, chunk 0, which is not there", (s) => s.put(keys.segmentKey(segment), null)],
-    ["an extent past its chunk", "which is not there or too short", (s) => s.put(keys.regionKey(s.packed, 0), encodeRegion(shifted(s.region(s.packed, 0))))],
+    [
+      "an extent past its chunk",
+      "which is not there or too short",
+      (s) => s.put(keys.regionKey(s.packed, 0), encodeRegion(shifted(s.region(s.packed, 0)))),
+    ],
     ["a candidate that is none", "is listed as dead or thin but is not", (s) => s.put(keys.candidateKey(segment), Uint8Array.of())],
-    ["a candidate without a segment", "is listed as dead or thin but does not exist", (s) => s.put(keys.candidateKey(8 as SegmentId), Uint8Array.of())],
+    [
+      "a candidate without a segment",
+      "is listed as dead or thin but does not exist",
+      (s) => s.put(keys.candidateKey(8 as SegmentId), Uint8Array.of()),
+    ],
     ["a sum of usage", "the sum says 1, a recount gives", (s) => s.changeUsage({ inodes: 1 })],
     ["reserved bytes", "the sum says 49, a recount gives 50", (s) => s.changeUsage({ reservedBytes: 49 })],
-    ["a grant past the end", "that were never given out", (s) => s.put(keys.sessionKey(clientId), encodeSession({ clientId, seq: 0, grants: [{ begin: 2, end: 2 ** 30 }] }))],
-    ["two owners of a count", "shares inode counts", (s) => s.put(keys.sessionKey("ab".repeat(16) as ClientId), encodeSession({ clientId: "ab".repeat(16) as ClientId, seq: 0, grants: [{ begin: 5, end: 6 }] }))],
+    [
+      "a grant past the end",
+      "that were never given out",
+      (s) => s.put(keys.sessionKey(clientId), encodeSession({ clientId, seq: 0, grants: [{ begin: 2, end: 2 ** 30 }] })),
+    ],
+    [
+      "two owners of a count",
+      "shares inode counts",
+      (s) =>
+        s.put(
+          keys.sessionKey("ab".repeat(16) as ClientId),
+          encodeSession({ clientId: "ab".repeat(16) as ClientId, seq: 0, grants: [{ begin: 5, end: 6 }] }),
+        ),
+    ],
     ["a record that is not one", "ends early", (s) => s.put(keys.inodeKey(s.file), Uint8Array.of(1, 0))],
   ])("%s", async (_what, message, damage) => {
     const sample = new Sample();
     damage(sample);
     const messages = (await checkState(sample.world.kv)).map((problem) => problem.message);
-    expect(messages.some((text) => text.includes(message)), messages.join("\n")).toBe(true);
+    expect(
+      messages.some((text) => text.includes(message)),
+      messages.join("\n"),
+    ).toBe(true);
   });
 });
-
 
 /** d holds e and e holds d; neither hangs on the root, and all counts are right. */
 function circle(sample: Sample): void {
@@ -169,5 +283,9 @@ function circle(sample: Sample): void {
 }
 
 function shifted(region: Region): Region {
-  return { extents: region.extents.map((extent) => (extent.source.kind === "chunk" ? { ...extent, source: { ...extent.source, rawOffsetBytes: 1 } } : extent)) };
+  return {
+    extents: region.extents.map((extent) =>
+      extent.source.kind === "chunk" ? { ...extent, source: { ...extent.source, rawOffsetBytes: 1 } } : extent,
+    ),
+  };
 }

@@ -9,7 +9,7 @@ const pageEntries = 1000;
 /** Pages, not entries: waiting once per entry would cost more than the check itself. */
 export async function* pagesOf(kv: Pick<OrderedKv, "scan">, letter: string): AsyncGenerator<readonly KvEntry[]> {
   const { begin, end } = kindRange(letter);
-  for (let at = begin; ; ) {
+  for (let at = begin; ;) {
     const page = await kv.scan({ begin: at, end, limit: pageEntries });
     if (page.length > 0) yield page;
     if (page.length < pageEntries) return;

@@ -19,10 +19,17 @@ export function shiftSource(source: ExtentSource, deltaBytes: number): ExtentSou
 /** Is `b` where `a` goes on after `deltaBytes`? */
 export function isSourceAt(a: ExtentSource, deltaBytes: number, b: ExtentSource): boolean {
   if (a.kind === "journal") {
-    return b.kind === "journal" && a.fileId === b.fileId && a.recordOffsetBytes === b.recordOffsetBytes && a.payloadOffsetBytes + deltaBytes === b.payloadOffsetBytes;
+    return (
+      b.kind === "journal" &&
+      a.fileId === b.fileId &&
+      a.recordOffsetBytes === b.recordOffsetBytes &&
+      a.payloadOffsetBytes + deltaBytes === b.payloadOffsetBytes
+    );
   }
   if (a.kind === "chunk") {
-    return b.kind === "chunk" && a.segment === b.segment && a.chunkIndex === b.chunkIndex && a.rawOffsetBytes + deltaBytes === b.rawOffsetBytes;
+    return (
+      b.kind === "chunk" && a.segment === b.segment && a.chunkIndex === b.chunkIndex && a.rawOffsetBytes + deltaBytes === b.rawOffsetBytes
+    );
   }
   return b.kind === "reserved";
 }

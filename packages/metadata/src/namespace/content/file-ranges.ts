@@ -37,7 +37,15 @@ export function regionsBetween(content: ContentState, ino: InodeNumber, begin: n
   return found;
 }
 
-function spliceRegion(content: ContentState, accounts: Accounts, ino: InodeNumber, index: number, begin: number, end: number, source: ExtentSource | null): void {
+function spliceRegion(
+  content: ContentState,
+  accounts: Accounts,
+  ino: InodeNumber,
+  index: number,
+  begin: number,
+  end: number,
+  source: ExtentSource | null,
+): void {
   const known = content.region(ino, index);
   if (known === null && source === null) return;
   const region: Region = known ?? { extents: [] };
@@ -48,7 +56,7 @@ function spliceRegion(content: ContentState, accounts: Accounts, ino: InodeNumbe
 
 /** Calls `each` with every region number that [begin, end) touches and the part inside it. */
 function eachRegion(begin: number, end: number, each: (index: number, from: number, to: number, fileOffset: number) => void): void {
-  for (let at = begin; at < end; ) {
+  for (let at = begin; at < end;) {
     const index = Math.floor(at / regionBytes);
     const base = index * regionBytes;
     const stop = Math.min(end, base + regionBytes);
@@ -58,7 +66,14 @@ function eachRegion(begin: number, end: number, each: (index: number, from: numb
 }
 
 /** [begin, end) now comes from `source`. */
-export function placeRange(content: ContentState, accounts: Accounts, ino: InodeNumber, begin: number, end: number, source: ExtentSource): void {
+export function placeRange(
+  content: ContentState,
+  accounts: Accounts,
+  ino: InodeNumber,
+  begin: number,
+  end: number,
+  source: ExtentSource,
+): void {
   eachRegion(begin, end, (index, from, to, at) => spliceRegion(content, accounts, ino, index, from, to, shiftSource(source, at - begin)));
 }
 
@@ -105,7 +120,13 @@ export function reserveHoles(content: ContentState, accounts: Accounts, ino: Ino
 }
 
 /** Every extent that overlaps [begin, end), cut to it, in file order, until `visit` returns false. */
-export function visitExtents(content: ContentState, ino: InodeNumber, begin: number, end: number, visit: (offset: number, extent: Extent) => boolean): void {
+export function visitExtents(
+  content: ContentState,
+  ino: InodeNumber,
+  begin: number,
+  end: number,
+  visit: (offset: number, extent: Extent) => boolean,
+): void {
   for (const index of regionsBetween(content, ino, Math.floor(begin / regionBytes), Math.ceil(end / regionBytes))) {
     const base = index * regionBytes;
     const extents = content.region(ino, index)?.extents ?? [];

@@ -27,7 +27,11 @@ function isInChunk(chunks: ChunkSizes, source: ExtentSource & { readonly kind: "
 }
 
 /** May an extent of a write point there? `added` is the segment that comes with the same command. */
-export function isPlaceable(content: ContentState, extent: { readonly lengthBytes: number; readonly source: ExtentSource }, added: NewSegment | null = null): boolean {
+export function isPlaceable(
+  content: ContentState,
+  extent: { readonly lengthBytes: number; readonly source: ExtentSource },
+  added: NewSegment | null = null,
+): boolean {
   const { source, lengthBytes } = extent;
   if (lengthBytes <= 0 || source.kind === "reserved") return false;
   if (source.kind === "journal") return true;
@@ -44,7 +48,8 @@ export function segmentError(content: ContentState, segment: NewSegment): ErrorC
   const { k, m, places, chunks, fragmentBytes, segmentBytes } = segment;
   if (content.superblock() === null || segment.id < 1) return "INVALID";
   if (content.segment(segment.id) !== null) return "EXISTS";
-  const isShapeGood = k >= 1 && places.length === k + m && fragmentBytes > 0 && fragmentBytes % fragmentUnitBytes === 0 && segmentBytes <= k * fragmentBytes;
+  const isShapeGood =
+    k >= 1 && places.length === k + m && fragmentBytes > 0 && fragmentBytes % fragmentUnitBytes === 0 && segmentBytes <= k * fragmentBytes;
   const arePlacesGood = places.every((place) => isGoodPlace(content, place));
   const areChunksGood = chunks.every((chunk) => chunk.rawBytes > 0 && chunk.storedOffsetBytes + chunk.storedBytes <= segmentBytes);
   return isShapeGood && arePlacesGood && areChunksGood ? null : "INVALID";
@@ -75,7 +80,8 @@ function countSegment(content: ContentState, segment: Segment, sign: 1 | -1): vo
 
 function swapError(content: ContentState, swap: Swap, added: NewSegment): ErrorCode | null {
   const isRangeGood = swap.lengthBytes > 0 && swap.offsetBytes + swap.lengthBytes <= fileEndMax;
-  const isGood = isRangeGood && swap.from.kind !== "reserved" && isPlaceable(content, { lengthBytes: swap.lengthBytes, source: swap.to }, added);
+  const isGood =
+    isRangeGood && swap.from.kind !== "reserved" && isPlaceable(content, { lengthBytes: swap.lengthBytes, source: swap.to }, added);
   return isGood ? null : "INVALID";
 }
 

@@ -6,7 +6,7 @@ export function aclBytes(text: string): Uint8Array {
   const entries = text.split(",").map((entry) => {
     const [kind = "", id = "", permissions = ""] = entry.split(":");
     const [plain, named] = tags[kind] as readonly [number, number];
-    const bits = [...permissions].reduce((sum, letter) => sum | (letter === "-" ? 0 : 1 << letters.indexOf(letter)), 0);
+    const bits = permissions.split("").reduce((sum, letter) => sum | (letter === "-" ? 0 : 1 << letters.indexOf(letter)), 0);
     return { tag: id === "" ? plain : named, bits, id: id === "" ? 0xffff_ffff : Number(id) };
   });
   const bytes = Buffer.alloc(4 + 8 * entries.length);

@@ -20,7 +20,7 @@ export class ModelFile {
   }
 
   truncate(sizeBytes: number): void {
-    for (const offset of [...this.bytes.keys()]) if (offset >= sizeBytes) this.bytes.delete(offset);
+    for (const offset of this.bytes.keys()) if (offset >= sizeBytes) this.bytes.delete(offset);
     this.sizeBytes = sizeBytes;
   }
 
@@ -45,7 +45,11 @@ export class ModelFile {
 
   /** Bytes that do not read as zero. */
   visible(): Map<number, string> {
-    return new Map([...this.bytes].filter(([offset, symbol]) => offset < this.sizeBytes && symbol !== reservedSymbol && symbol !== "v0").toSorted((a, b) => a[0] - b[0]));
+    return new Map(
+      [...this.bytes]
+        .filter(([offset, symbol]) => offset < this.sizeBytes && symbol !== reservedSymbol && symbol !== "v0")
+        .toSorted((a, b) => a[0] - b[0]),
+    );
   }
 }
 
@@ -65,7 +69,10 @@ export class Shelf {
   /** The bytes of an extent; "?" for what was never stored. */
   symbols(source: ExtentSource, lengthBytes: number): string[] {
     if (source.kind === "reserved") return Array.from({ length: lengthBytes }, () => reservedSymbol);
-    const stored = source.kind === "journal" ? this.#journals.get(`${source.fileId}/${source.recordOffsetBytes}`) : this.#chunks.get(`${source.segment}/${source.chunkIndex}`);
+    const stored =
+      source.kind === "journal"
+        ? this.#journals.get(`${source.fileId}/${source.recordOffsetBytes}`)
+        : this.#chunks.get(`${source.segment}/${source.chunkIndex}`);
     const from = source.kind === "journal" ? source.payloadOffsetBytes : source.rawOffsetBytes;
     return Array.from({ length: lengthBytes }, (_, index) => stored?.[from + index] ?? "?");
   }

@@ -35,7 +35,7 @@ function can(node: ModelNode, { uid, gid, groups }: Caller, what: string): boole
   if (groups === null || uid === 0) return true;
   const shift = uid === node.uid ? 6 : gid === node.gid || groups.includes(node.gid) ? 3 : 0;
   const bits = (node.mode >> shift) & 7;
-  return [...what].every((letter) => (bits & { r: 4, w: 2, x: 1 }[letter as "r" | "w" | "x"]) !== 0);
+  return what.split("").every((letter) => (bits & { r: 4, w: 2, x: 1 }[letter as "r" | "w" | "x"]) !== 0);
 }
 
 function isSticky(directory: ModelNode, node: ModelNode, { uid }: Caller): boolean {
@@ -47,14 +47,26 @@ export class ModelTree {
   readonly root: ModelNode;
 
   constructor(ino: InodeNumber, time: Moment) {
-    this.root = { ino, kind: "directory", mode: 0o755, uid: 0, gid: 0, mtime: time, ctime: time, isRemoved: false, children: new Map(), parent: null };
+    this.root = {
+      ino,
+      kind: "directory",
+      mode: 0o755,
+      uid: 0,
+      gid: 0,
+      mtime: time,
+      ctime: time,
+      isRemoved: false,
+      children: new Map(),
+      parent: null,
+    };
     this.root.parent = this.root;
     this.nodes.set(ino, this.root);
   }
 
   /** As stat(2) says. */
   linkCount(node: ModelNode): number {
-    if (node.kind === "directory") return node.isRemoved ? 0 : 2 + [...node.children.values()].filter((child) => child.kind === "directory").length;
+    if (node.kind === "directory")
+      return node.isRemoved ? 0 : 2 + [...node.children.values()].filter((child) => child.kind === "directory").length;
     let count = 0;
     for (const other of this.nodes.values()) for (const child of other.children.values()) if (child === node) count += 1;
     return count;
@@ -66,7 +78,13 @@ export class ModelTree {
     const error = this.#cannotAdd(parent, command.name, command.caller);
     if (error !== 0) return error;
     const { caller, kind, time, ino } = command;
-    if ((kind === "character" || kind === "block") && caller.groups !== null && caller.uid !== 0 && !(kind === "character" && command.rdev === 0)) return EPERM;
+    if (
+      (kind === "character" || kind === "block") &&
+      caller.groups !== null &&
+      caller.uid !== 0 &&
+      !(kind === "character" && command.rdev === 0)
+    )
+      return EPERM;
     let mode = kind === "symlink" ? 0o777 : command.mode & ~command.umask;
     let gid = caller.gid;
     if (kind === "directory") mode &= 0o1777;
@@ -76,7 +94,18 @@ export class ModelTree {
       // Judged before the umask, as the kernel does.
       else if (kind !== "symlink" && (command.mode & 0o2010) === 0o2010 && !this.#isMember(caller, parent.gid)) mode &= ~0o2000;
     }
-    const node: ModelNode = { ino, kind, mode, uid: caller.uid, gid, mtime: time, ctime: time, isRemoved: command.name === null, children: new Map(), parent };
+    const node: ModelNode = {
+      ino,
+      kind,
+      mode,
+      uid: caller.uid,
+      gid,
+      mtime: time,
+      ctime: time,
+      isRemoved: command.name === null,
+      children: new Map(),
+      parent,
+    };
     this.nodes.set(ino, node);
     if (command.name !== null) this.#put(parent, command.name, node, time);
     return 0;
@@ -150,7 +179,7 @@ export class ModelTree {
   rename(command: Rename): number {
     const { flags, caller, time } = command;
     const isExchange = flags === 2;
-    if (flags > 7 || (flags & 2) !== 0 && flags !== 2) return EINVAL;
+    if (flags > 7 || ((flags & 2) !== 0 && flags !== 2)) return EINVAL;
     const from = this.nodes.get(command.parent);
     const to = this.nodes.get(command.newParent);
     if (from === undefined || to === undefined) return ESTALE;
@@ -182,7 +211,18 @@ export class ModelTree {
       this.#lose(target, time);
     }
     if ((flags & 4) !== 0) {
-      const whiteout: ModelNode = { ino: command.whiteout as InodeNumber, kind: "character", mode: 0, uid: caller.uid, gid: caller.gid, mtime: time, ctime: time, isRemoved: false, children: new Map(), parent: from };
+      const whiteout: ModelNode = {
+        ino: command.whiteout as InodeNumber,
+        kind: "character",
+        mode: 0,
+        uid: caller.uid,
+        gid: caller.gid,
+        mtime: time,
+        ctime: time,
+        isRemoved: false,
+        children: new Map(),
+        parent: from,
+      };
       this.nodes.set(whiteout.ino, whiteout);
       this.#put(from, command.name, whiteout, time);
     }

@@ -19,10 +19,30 @@ export class Shell {
   }
 
   /** The new inode's number; throws the errno when it fails. */
-  make(name: string | null, kind: FileKind, mode: number, { parent = rootInode, umask = 0, target = null, rdev = 0 }: { parent?: InodeNumber; umask?: number; target?: string | null; rdev?: number } = {}): InodeNumber {
+  make(
+    name: string | null,
+    kind: FileKind,
+    mode: number,
+    {
+      parent = rootInode,
+      umask = 0,
+      target = null,
+      rdev = 0,
+    }: { parent?: InodeNumber; umask?: number; target?: string | null; rdev?: number } = {},
+  ): InodeNumber {
     const ino = this.world.newInode();
     const errno = this.run({
-      type: "makeNode", parent, name: name as Name | null, ino, kind, mode, umask, rdev, target: target === null ? null : Buffer.from(target), caller: this.caller, time: this.world.time(),
+      type: "makeNode",
+      parent,
+      name: name as Name | null,
+      ino,
+      kind,
+      mode,
+      umask,
+      rdev,
+      target: target === null ? null : Buffer.from(target),
+      caller: this.caller,
+      time: this.world.time(),
     });
     if (errno !== 0) throw Object.assign(new Error(`errno ${errno}`), { errno });
     return ino;
@@ -50,23 +70,69 @@ export class Shell {
     return this.run({ type: "unlink", parent, name: name as Name, directory: true, caller: this.caller, time: this.world.time() });
   }
 
-  rename(from: string, to: string, { parent = rootInode, newParent = rootInode, flags = 0, whiteout = 0 }: { parent?: InodeNumber; newParent?: InodeNumber; flags?: number; whiteout?: InodeNumber | 0 } = {}): number {
-    return this.run({ type: "rename", parent, name: from as Name, newParent, newName: to as Name, flags, whiteout, caller: this.caller, time: this.world.time() });
+  rename(
+    from: string,
+    to: string,
+    {
+      parent = rootInode,
+      newParent = rootInode,
+      flags = 0,
+      whiteout = 0,
+    }: { parent?: InodeNumber; newParent?: InodeNumber; flags?: number; whiteout?: InodeNumber | 0 } = {},
+  ): number {
+    return this.run({
+      type: "rename",
+      parent,
+      name: from as Name,
+      newParent,
+      newName: to as Name,
+      flags,
+      whiteout,
+      caller: this.caller,
+      time: this.world.time(),
+    });
   }
 
   set(ino: InodeNumber, change: Partial<SetAttributes>): number {
-    const nothing = { mode: null, uid: null, gid: null, sizeBytes: null, atime: null, mtime: null, ctime: null, isTouch: false, killSetId: false };
+    const nothing = {
+      mode: null,
+      uid: null,
+      gid: null,
+      sizeBytes: null,
+      atime: null,
+      mtime: null,
+      ctime: null,
+      isTouch: false,
+      killSetId: false,
+    };
     return this.run({ type: "setAttributes", ino, ...nothing, caller: this.caller, time: this.world.time(), ...change });
   }
 
-  setXattr(ino: InodeNumber, name: string, value: Uint8Array | null, { flags = 0, killSetGid = false }: { flags?: number; killSetGid?: boolean } = {}): number {
+  setXattr(
+    ino: InodeNumber,
+    name: string,
+    value: Uint8Array | null,
+    { flags = 0, killSetGid = false }: { flags?: number; killSetGid?: boolean } = {},
+  ): number {
     return this.run({ type: "setXattr", ino, name, value, flags, killSetGid, caller: this.caller, time: this.world.time() });
   }
 
   write(ino: InodeNumber, offsetBytes: number, text: string, change: Partial<Write> = {}): number {
     const bytes = Buffer.from(text, "latin1");
     return this.world.run(
-      { type: "write", ino, offsetBytes, lengthBytes: bytes.length, source: { kind: "inline", bytes }, setTimes: true, killSetId: false, spill: false, caller: this.caller, time: this.world.time(), ...change },
+      {
+        type: "write",
+        ino,
+        offsetBytes,
+        lengthBytes: bytes.length,
+        source: { kind: "inline", bytes },
+        setTimes: true,
+        killSetId: false,
+        spill: false,
+        caller: this.caller,
+        time: this.world.time(),
+        ...change,
+      },
       { fileId: 1, recordOffsetBytes: 4096 },
     );
   }

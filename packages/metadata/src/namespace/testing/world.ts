@@ -4,6 +4,7 @@
  * On the partial state a command is run again after each NotCached, and must not have changed anything before. Commands travel in
  * their binary form. `restart` writes what is dirty and goes on from the store alone.
  */
+/* oxlint-disable vitest/no-standalone-expect -- what is expected stands in the methods that every test calls */
 import { expect } from "vitest";
 import { inodeNumber } from "@cfs/core";
 import type { ClientId, InodeNumber } from "@cfs/core";
@@ -30,7 +31,18 @@ export const kernelAda: Caller = { uid: 1000, gid: 100, groups: null };
 export const tinyCaches: Partial<KvStateOptions> = { inodes: 2, dirents: 2, regions: 2, segments: 2, xattrs: 2, others: 2 };
 
 /** Types of commands that a client sends, and so runs itself. */
-const clientTypes: ReadonlySet<string> = new Set(["makeNode", "link", "unlink", "rename", "setAttributes", "setXattr", "write", "allocate", "copyRange", "reap"]);
+const clientTypes: ReadonlySet<string> = new Set([
+  "makeNode",
+  "link",
+  "unlink",
+  "rename",
+  "setAttributes",
+  "setXattr",
+  "write",
+  "allocate",
+  "copyRange",
+  "reap",
+]);
 
 export class World {
   readonly kv: MemoryKv = new MemoryKv();
@@ -43,7 +55,14 @@ export class World {
   constructor(options: Partial<KvStateOptions> = {}) {
     this.#options = options;
     this.server = new KvState(this.kv, options);
-    this.must({ type: "format", clusterId: "test", drives: [0, 1, 2].map((index) => ({ index, id: `drive${index}`, state: "ok" })), uid: 0, gid: 0, time: this.time() });
+    this.must({
+      type: "format",
+      clusterId: "test",
+      drives: [0, 1, 2].map((index) => ({ index, id: `drive${index}`, state: "ok" })),
+      uid: 0,
+      gid: 0,
+      time: this.time(),
+    });
     this.must({ type: "openSession", clientId });
     this.must({ type: "grantInodes", clientId, count: 100_000 });
   }
@@ -104,10 +123,13 @@ export class World {
 
   /** What the client knows is what the server has, except what only the server can know. */
   compareClient(): void {
-    for (const [ino, inode] of this.client.inodes) expect(comparable(inode, inode), `inode ${ino}`).toEqual(comparable(this.server.inode(ino), inode));
+    for (const [ino, inode] of this.client.inodes)
+      expect(comparable(inode, inode), `inode ${ino}`).toEqual(comparable(this.server.inode(ino), inode));
     for (const [key, dirent] of this.client.dirents) {
       const slash = key.indexOf("/");
-      expect(dirent, key).toEqual(this.server.dirent(Number(key.slice(0, slash)) as InodeNumber, key.slice(slash + 1) as Parameters<State["dirent"]>[1]));
+      expect(dirent, key).toEqual(
+        this.server.dirent(Number(key.slice(0, slash)) as InodeNumber, key.slice(slash + 1) as Parameters<State["dirent"]>[1]),
+      );
     }
     for (const [key, value] of this.client.xattrs) {
       const slash = key.indexOf("/");

@@ -2,16 +2,16 @@
 import type { Clock } from "@cfs/core";
 import { silentLogger } from "@cfs/core";
 
-import { FaultyIo } from "../device/faulty-io.ts";
-import type { Io } from "../device/io.ts";
-import { MemoryIo } from "../device/memory-io.ts";
-import { seededRandom } from "../device/seeded-random.ts";
-import { crc32cTable } from "./crc32c.ts";
-import type { JournalDrive } from "./journal-drives.ts";
-import type { JournalOptions } from "./journal-options.ts";
-import type { Loss } from "./journal-recovery.ts";
-import type { ReplayRecord } from "./journal-start.ts";
-import { Journal } from "./journal.ts";
+import { FaultyIo } from "../../device/faulty-io.ts";
+import type { Io } from "../../device/io.ts";
+import { MemoryIo } from "../../device/memory-io.ts";
+import { seededRandom } from "../../device/seeded-random.ts";
+import { crc32cTable } from "../crc32c.ts";
+import type { JournalDrive } from "../journal-drives.ts";
+import type { JournalOptions } from "../journal-options.ts";
+import type { Loss } from "../journal-recovery.ts";
+import type { ReplayRecord } from "../journal-start.ts";
+import { Journal } from "../journal.ts";
 
 export const clusterId: string = "c0".repeat(16);
 export const nodeId: string = "0d".repeat(16);
@@ -83,11 +83,23 @@ export async function bedWith(options: BedOptions = {}): Promise<Bed> {
   return { memory, io: new FaultyIo({ io: memory, clock }), clock, drives, failed: [], losses: [], durableIndex: 0, broken: null };
 }
 
-export const small: JournalOptions = { clusterId, nodeId, fileBytes: 64 * 1024, chunkBytes: 16 * 1024, cacheBytes: 64 * 1024, appliedIndex: 0 };
+export const small: JournalOptions = {
+  clusterId,
+  nodeId,
+  fileBytes: 64 * 1024,
+  chunkBytes: 16 * 1024,
+  cacheBytes: 64 * 1024,
+  appliedIndex: 0,
+};
 
 let seed = 7;
 
-export async function openOn(bed: Bed, options: Partial<JournalOptions> = {}, drives: readonly JournalDrive[] = bed.drives, io: Io = bed.io): Promise<Journal> {
+export async function openOn(
+  bed: Bed,
+  options: Partial<JournalOptions> = {},
+  drives: readonly JournalDrive[] = bed.drives,
+  io: Io = bed.io,
+): Promise<Journal> {
   const parts = { io, crc32c: crc32cTable, clock: bed.clock, random: seededRandom(seed++), log: silentLogger };
   const listener = {
     onDurable: (index: number) => {

@@ -1,0 +1,67 @@
+import { expect, test } from "vitest";
+import { type HealthFacts, judgeHealth } from "./health.ts";
+
+const well: HealthFacts = {
+  drives: [{ driveId: "aaaaaaaaaa", path: "/d1", state: "ok", reason: "" }],
+  layout: { k: 4, m: 2 },
+  repairQueued: 0,
+  homelessFragments: 0,
+  repairProblems: [],
+  stateCopies: 3,
+  stateCopiesWanted: 3,
+  availableBytes: 1000,
+  rawTotalBytes: 10_000,
+  rawFreeBytes: 5_000,
+  ioDescription: "io_uring",
+  ioKind: "io_uring",
+  fatal: null,
+};
+
+test("a node where all is well says nothing", () => {
+  expect(judgeHealth(well)).toEqual({ level: "ok", warnings: [], notes: [] });
+});
+
+test.each<[string, Partial<HealthFacts>, "warning" | "critical", RegExp]>([
+  [
+    "a failed drive",
+    { drives: [{ driveId: "bbbbbbbbbb", path: "/d2", state: "failed", reason: "it hangs" }] },
+    "warning",
+    /^drive bbbbbbbb \(\/d2\) is failed: it hangs; replace it: cfs admin drive replace bbbbbbbb/,
+  ],
+  [
+    "a missing drive without a path",
+    { drives: [{ driveId: "bbbbbbbbbb", path: "", state: "missing", reason: "" }] },
+    "warning",
+    /^drive bbbbbbbb is missing; replace it/,
+  ],
+  ["one drive only", { layout: { k: 1, m: 0 } }, "warning", /nothing is redundant/],
+  ["no drive", { layout: null }, "critical", /no drive is healthy/],
+  ["full drives", { availableBytes: 0 }, "critical", /writes get ENOSPC/],
+  ["nearly full drives", { rawFreeBytes: 1_000 }, "warning", /90 % full/],
+  ["fragments to repair", { repairQueued: 7 }, "warning", /7 fragments wait for repair/],
+  ["fragments without a drive", { homelessFragments: 3 }, "warning", /3 fragments are missing and no drive is free/],
+  ["a problem of repair", { repairProblems: ["fragment 1 of segment 2 is lost"] }, "critical", /fragment 1 of segment 2 is lost/],
+  ["too few copies of the state", { stateCopies: 1 }, "warning", /the state has 1 of 3 copies/],
+  ["a node that stopped", { fatal: "the journal broke" }, "critical", /this node has stopped: the journal broke/],
+])("%s", (_name, facts, level, pattern) => {
+  const health = judgeHealth({ ...well, ...facts });
+  expect(health.level).toBe(level);
+  expect(health.warnings.join("\n")).toMatch(pattern);
+});
+
+test("critical comes first, and many problems are counted", () => {
+  const repairProblems = Array.from({ length: 9 }, (_, index) => `problem ${index}`);
+  const { warnings } = judgeHealth({ ...well, repairProblems, repairQueued: 1 });
+  expect(warnings).toEqual([...repairProblems.slice(0, 5), "4 more fragments could not be repaired", "1 fragments wait for repair"]);
+});
+
+test("what is by design is a note, and the node is well", () => {
+  const health = judgeHealth({
+    ...well,
+    layout: { k: 2, m: 1 },
+    ioKind: "threads",
+    drives: [{ driveId: "cccccccccc", path: "/d3", state: "draining", reason: "" }],
+  });
+  expect(health).toMatchObject({ level: "ok", warnings: [] });
+  expect(health.notes).toHaveLength(3);
+});
