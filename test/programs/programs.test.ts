@@ -7,13 +7,13 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { missingPrograms, openTestDirectory, Workplace } from "@cfs/testkit/posix";
+import { missingPrograms, openReferenceDirectory, openTestDirectory, Workplace } from "@cfs/testkit/posix";
 import { afterAll, describe, expect, test as base } from "vitest";
 
 const isRoot = process.geteuid?.() === 0;
 const isLong = process.env["CFS_LONG"] === "1";
-const tested = openTestDirectory();
-const outside = openTestDirectory(tmpdir());
+const tested = await openTestDirectory();
+const outside = openReferenceDirectory();
 afterAll(async () => {
   await tested[Symbol.asyncDispose]();
   await outside[Symbol.asyncDispose]();
