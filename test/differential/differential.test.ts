@@ -7,10 +7,9 @@
  */
 import { execFile } from "node:child_process";
 import { mkdirSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { buildC, openTestDirectory, type TestDirectory } from "@cfs/testkit/posix";
+import { buildC, openReferenceDirectory, openTestDirectory, type TestDirectory } from "@cfs/testkit/posix";
 import { afterAll, describe, expect, test } from "vitest";
 
 const isRoot = process.geteuid?.() === 0;
@@ -43,8 +42,8 @@ function fresh(directory: TestDirectory, name: string): string {
 
 if (!isRoot) test.skip("differential runs: they change users, so they need root", () => {});
 else {
-  const reference = openTestDirectory(tmpdir());
-  const tested = openTestDirectory();
+  const reference = openReferenceDirectory();
+  const tested = await openTestDirectory();
   afterAll(async () => {
     await tested[Symbol.asyncDispose]();
     await reference[Symbol.asyncDispose]();
