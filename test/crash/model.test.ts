@@ -210,6 +210,28 @@ describe("what a crash may leave", () => {
   });
 });
 
+describe("an fsync covers", () => {
+  function pendingAfter(path: string, type: "fsync" | "fsyncdir"): number {
+    const model = new TreeModel();
+    model.apply({ type: "mkdir", path: "d" }, true);
+    model.apply({ type: "create", path: "d/early" }, true);
+    model.apply({ type: "create", path: "written" }, true);
+    model.apply({ type: "create", path: "d/late" }, true);
+    model.apply({ type: "write", path: "written", offset: 0, length: 10, seed: 1, how: "plain" }, true);
+    model.apply({ type: "rename", from: "d/late", to: "moved" }, true);
+    model.apply({ type, path }, true);
+    return model.pendingCount;
+  }
+
+  test("the last change that concerns the file or directory, and all before", () => {
+    expect(pendingAfter("d/early", "fsync")).toBe(3);
+    expect(pendingAfter("written", "fsync")).toBe(1);
+    expect(pendingAfter("moved", "fsync")).toBe(0);
+    expect(pendingAfter("d", "fsyncdir")).toBe(0);
+    expect(pendingAfter("", "fsyncdir")).toBe(0);
+  });
+});
+
 test("the same seed does the same", () => {
   const sequence = (): string[] => {
     const model = new TreeModel();

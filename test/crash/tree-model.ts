@@ -1,6 +1,7 @@
 /**
  * What a directory tree may be after a crash. Invariant of cfs: changes of names become durable in the order in which they were made, so the tree that is
- * found is the one after some prefix of them, and no prefix shorter than what the last fsync (of any file or directory) acknowledged.
+ * found is the one after some prefix of them, and no prefix shorter than what was acknowledged: an fsync of a file or directory covers the last change that
+ * concerns it (its contents, its own names, the names in it) and with that all earlier ones; of what is unchanged it covers nothing.
  *
  * So a half-done rename, a name that came back, or a later change without an earlier one are no prefix, and are told.
  */
@@ -26,9 +27,14 @@ export type Names = Map<string, NodeModel>;
 type NameChange = (names: Names) => void;
 
 export class TreeModel {
-  /** As of the last fsync. */
-  #durable: Names;
-  #current: Names;
+  /** What is certain. */
+  readonly #durable: Names;
+  readonly #current: Names;
+  readonly #root: DirectoryModel = { kind: "directory" };
+  /** How many changes were ever certain. */
+  #durableCount = 0;
+  /** How many changes of names there were when a node last changed in any way: they are durable when that is. */
+  readonly #concerns = new Map<NodeModel, number>();
   /** From `#durable` to `#current`. */
   #changes: { readonly operation: NameOperation; readonly change: NameChange }[] = [];
 
@@ -70,36 +76,55 @@ export class TreeModel {
       case "write": {
         const { path, offset, length, seed, how } = operation;
         this.file(path).write(offset, contentOf(seed, length));
+        this.#concern([path]);
         if (how === "dsync" && isAcknowledged) this.#sync(path);
-        return;
+        break;
       }
       case "truncate":
         this.file(operation.path).truncate(operation.size);
-        return;
+        this.#concern([operation.path]);
+        break;
       case "fsync":
+      case "fsyncdir":
         if (isAcknowledged) this.#sync(operation.path);
         break;
       case "read":
-        return;
-      case "fsyncdir":
-        if (isAcknowledged) this.#syncNames();
         break;
-      default: {
-        const change = nameChange(operation);
-        change(this.#current);
-        this.#changes.push({ operation, change });
-      }
+      default:
+        this.#change(operation);
     }
   }
 
-  #sync(path: string): void {
-    this.file(path).sync();
-    this.#syncNames();
+  #change(operation: NameOperation): void {
+    const change = nameChange(operation);
+    const paths = "from" in operation ? [operation.from, operation.to] : [operation.path];
+    const concerned = [...paths, ...paths.map(parentOf)];
+    this.#changes.push({ operation, change });
+    this.#concern(concerned);
+    change(this.#current);
+    this.#concern(concerned);
   }
 
-  #syncNames(): void {
-    this.#durable = new Map(this.#current);
-    this.#changes = [];
+  /** Those of `paths` that are there now have changed. */
+  #concern(paths: readonly string[]): void {
+    const count = this.#durableCount + this.#changes.length;
+    for (const path of paths) {
+      const node = this.#at(path);
+      if (node !== undefined) this.#concerns.set(node, count);
+    }
+  }
+
+  #at(path: string): NodeModel | undefined {
+    return path === "" ? this.#root : this.#current.get(path);
+  }
+
+  #sync(path: string): void {
+    const node = this.#at(path);
+    if (node === undefined) throw new Error(`${path} is not in the model`);
+    if (node instanceof FileModel) node.sync();
+    const certain = this.#changes.splice(0, Math.max(0, (this.#concerns.get(node) ?? 0) - this.#durableCount));
+    for (const { change } of certain) change(this.#durable);
+    this.#durableCount += certain.length;
   }
 }
 
