@@ -1,9 +1,4 @@
-/**
- * A worker that mounts at its argument, serves, and exits with code 3 in the middle of it: for session.test.ts.
- *
- * Another process asks: a worker that ends waits for its own file system calls, and nobody would answer this one any more.
- */
-import { spawn } from "node:child_process";
+/** A worker that mounts at its argument, serves, and exits with code 3 in the middle of it: for session.test.ts. */
 import { stat } from "node:fs/promises";
 import { silentLogger } from "@cfs/core";
 import { FuseSession } from "@cfs/gateways/fuse";
@@ -19,4 +14,4 @@ await session.ready;
 await stat(mountpoint);
 // From inside the handler of a request: the poll is active and the request unanswered.
 vfs.getAttributes = () => process.exit(3);
-spawn("stat", [mountpoint], { stdio: "ignore" });
+await stat(mountpoint);

@@ -162,8 +162,7 @@ describe.skipIf(reason !== null)("the life of a mount", () => {
     const mountpoint = mkdtempSync(join(tmpdir(), "cfs-fuse-"));
     const worker = new Worker(new URL("./abandon.ts", import.meta.url), { execArgv: ["--conditions=cfs-source"], argv: [mountpoint] });
     expect(await new Promise((resolve) => worker.once("exit", resolve))).toBe(3);
-    // Lazy, because the process that asked may still be on its way out.
-    await fuseUnmount(mountpoint, { lazy: true });
+    await fuseUnmount(mountpoint);
     rmdirSync(mountpoint);
   });
 
