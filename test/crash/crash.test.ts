@@ -75,6 +75,7 @@ class CrashRun {
     if (isServerKilled && !isServerFirst) await this.#wait(30);
     if (isServerKilled && !isServerFirst) await this.#killServer();
     await this.#workload.endLost();
+    await this.#mount.detach();
     if (isServerKilled) await this.#restart();
     this.#mount = await this.#cluster.mount();
     await this.#workload.expectAcknowledged(this.#mount, `after ${isServerKilled ? "server and client" : "the client"} died`);

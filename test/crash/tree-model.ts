@@ -30,7 +30,7 @@ export class TreeModel {
   #durable: Names;
   #current: Names;
   /** From `#durable` to `#current`. */
-  #changes: NameChange[] = [];
+  #changes: { readonly operation: NameOperation; readonly change: NameChange }[] = [];
 
   constructor(names: Names = new Map()) {
     this.#durable = new Map(names);
@@ -39,6 +39,11 @@ export class TreeModel {
 
   get current(): ReadonlyMap<string, NodeModel> {
     return this.#current;
+  }
+
+  /** The changes of names that are not certain, oldest first, for the report of a failure. */
+  get pendingOperations(): readonly string[] {
+    return this.#changes.map(({ operation }) => JSON.stringify(operation));
   }
 
   /** How many changes of names are not certain. */
@@ -55,7 +60,7 @@ export class TreeModel {
   /** The names after the first `count` of the changes that are not certain. */
   namesAfter(count: number): ReadonlyMap<string, NodeModel> {
     const names = new Map(this.#durable);
-    for (const change of this.#changes.slice(0, count)) change(names);
+    for (const { change } of this.#changes.slice(0, count)) change(names);
     return names;
   }
 
@@ -82,7 +87,7 @@ export class TreeModel {
       default: {
         const change = nameChange(operation);
         change(this.#current);
-        this.#changes.push(change);
+        this.#changes.push({ operation, change });
       }
     }
   }

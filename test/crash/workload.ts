@@ -117,7 +117,13 @@ export class Workload {
     for (const [index, name] of this.#names.entries()) {
       const observed = await observe(join(mount.path, name));
       const { problems, survivedCount, certainFiles, certainBytes } = verify(this.#model(index), observed);
-      if (problems.length > 0) throw new Error(`${when}, ${name}: ${problems.length} problems\n  ${problems.join("\n  ")}`);
+      if (problems.length > 0) {
+        const pending = this.#model(index).pendingOperations.map(
+          (operation, at) => `${at < survivedCount ? "there" : "not there"}: ${operation}`,
+        );
+        const lines = [...problems, `changes of names since the last fsync, as they fit best (${pending.length}):`, ...pending];
+        throw new Error(`${when}, ${name}: ${problems.length} problems\n  ${lines.join("\n  ")}`);
+      }
       this.counts.certainFiles += certainFiles;
       this.counts.certainBytes += certainBytes;
       this.counts.survivedChanges += survivedCount;

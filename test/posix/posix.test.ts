@@ -1,8 +1,8 @@
 /**
  * Some thousand claims about POSIX, each a named C function in cases/, run in a directory on the file system under test.
  *
- * Needs root (cases change users) and a C compiler. CFS_TEST_DIR chooses the mount; on an ordinary disk the same run shows that the
- * claims themselves hold.
+ * Needs root (cases change users) and a C compiler. They run on a mount of their own; CFS_TEST_DIR=reference runs them on
+ * the machine's own disk, which shows that the claims themselves hold, and CFS_TEST_DIR=DIRECTORY on any other mount.
  */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -20,7 +20,7 @@ const groupMs = 300_000;
 if (!isRoot) test.skip("POSIX cases: they change users, so they need root", () => {});
 else {
   const program = buildC({ name: "posix-cases", sources });
-  const directory = openTestDirectory();
+  const directory = await openTestDirectory();
   afterAll(() => directory[Symbol.asyncDispose]());
   for (const [group, names] of groupCases(listCases(program)))
     describe(`${group}`, () => {

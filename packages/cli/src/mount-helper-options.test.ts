@@ -37,7 +37,7 @@ test("everything that fstab may say is taken in silence", () => {
 test.each([
   ["ro", { readOnly: true }],
   ["ro,rw", { readOnly: false }],
-  ["remount,ro", { isRemount: true, readOnly: true }],
+  ["remount,ro,user_id=0,group_id=0", { isRemount: true, readOnly: true }],
   ["nodev,nosuid", { dev: false, suid: false }],
   ["allow_other", { allowOther: true }],
   ["noatime,noexec", { kernelFlags: ["noatime", "noexec"] }],

@@ -105,7 +105,7 @@ export class CachedVfs implements Vfs {
     this.#references = references;
     this.#tree = tree;
     this.#content = content;
-    this.#open = new OpenFiles({ durability, state, commands, attempts, references, content, tree, lease });
+    this.#open = new OpenFiles({ durability, commands, attempts, references, content, tree, lease });
     this.#ranges = new FileRanges({ remote, state, commands, attempts, space, content });
     this.#listing = new DirectoryListing({ state, fetcher, attempts, references, content, lease });
     fetcher.namePrefetch = new DirectoryPrefetch({ fetcher, state, clock, logger }, namePrefetchOptions(options));

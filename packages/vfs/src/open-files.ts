@@ -2,8 +2,8 @@
  * Opening, creating, closing and syncing: the life of handles, and where errors of early answers are reported.
  *
  * A write is answered when it is queued. What goes wrong with it later is latched on its inode (latched-errors.ts) and told to the
- * first flush or sync of each handle. A sync of a file with changes on their way waits for every command submitted so far: they are
- * ordered, so that is safe. A file without such changes needs no waiting, whatever others do.
+ * first flush or sync of each handle. A sync waits for every command submitted so far, of any file: they are ordered, and so what an
+ * application did before it, such as removing a name elsewhere, is durable with it.
  */
 import { CfsError } from "@cfs/core";
 import type { InodeNumber, Name } from "@cfs/core";
@@ -19,7 +19,6 @@ import { HandleTable, openAccessMask, openExclusive, openNoAtime, openTruncate, 
 import type { FileHandle } from "./handles.ts";
 import { LatchedErrors } from "./latched-errors.ts";
 import type { Lease } from "./lease.ts";
-import type { PartialState } from "./partial-state.ts";
 import { quickError } from "./quick-error.ts";
 import type { References } from "./references.ts";
 import type { Tree } from "./tree.ts";
@@ -27,7 +26,6 @@ import type { Awaitable, Caller, Entry, NewNode, OpenFile } from "./vfs.ts";
 
 export interface OpenFilesParts {
   readonly durability: Durability;
-  readonly state: PartialState;
   readonly commands: CommandRunner;
   readonly attempts: Attempts;
   readonly references: References;
@@ -40,7 +38,6 @@ export type Created = { readonly entry: Entry; readonly file: OpenFile };
 
 export class OpenFiles {
   readonly #durability: Durability;
-  readonly #state: PartialState;
   readonly #commands: CommandRunner;
   readonly #attempts: Attempts;
   readonly #references: References;
@@ -54,7 +51,6 @@ export class OpenFiles {
 
   constructor(parts: OpenFilesParts) {
     this.#durability = parts.durability;
-    this.#state = parts.state;
     this.#commands = parts.commands;
     this.#attempts = parts.attempts;
     this.#references = parts.references;
@@ -127,7 +123,7 @@ export class OpenFiles {
   }
 
   sync(handle: FileHandle | DirectoryHandle): Awaitable<void> {
-    if (this.#state.lastSeqOf(handle.ino) <= this.#durability.durableSeq) return this.report(handle);
+    if (this.#durability.isAllDurable) return this.report(handle);
     return this.#durability.whenDurable().then(
       () => this.report(handle),
       (reason: unknown) => {

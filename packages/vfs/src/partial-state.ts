@@ -128,12 +128,6 @@ export class PartialState implements State {
     return taken;
   }
 
-  /** The last command that changed an inode, or one after it. */
-  lastSeqOf(ino: InodeNumber): number {
-    const seq = this.#inodes.peek(ino)?.seq ?? 0;
-    return seq > 0 ? seq : this.#staleBefore;
-  }
-
   /** Inodes whose last change came after command `seq`. */
   changedAfter(seq: number): InodeNumber[] {
     return this.#inodes.changedAfter(seq);

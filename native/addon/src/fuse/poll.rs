@@ -177,8 +177,11 @@ impl Poll {
                 // Nothing will ever come again; watching on would spin.
                 self.pause();
             }
-            if batch.count != 0 || batch.errno != 0 {
-                self.call(&batch);
+            if (batch.count != 0 || batch.errno != 0) && !self.call(&batch) {
+                // The environment is ending and these requests will never be answered. Node may be waiting for a file system call of
+                // its own on this very mount, so the connection must not outlive the answers.
+                self.close();
+                return;
             }
             if batch.count == 0 || batch.errno != 0 || self.state.get() != State::Watching {
                 return;
@@ -186,30 +189,44 @@ impl Poll {
         }
     }
 
-    fn call(&self, batch: &Batch) {
+    /// Calls JavaScript. False when it cannot run any more.
+    fn call(&self, batch: &Batch) -> bool {
         let mut scope = ptr::null_mut();
         // SAFETY: we are on the environment's thread, in a callback of its loop; every value is used inside the scope opened here.
         unsafe {
             if sys::napi_open_handle_scope(self.env, &mut scope) != sys::Status::napi_ok {
-                return;
+                return false;
             }
-            let mut function = ptr::null_mut();
-            let mut receiver = ptr::null_mut();
-            let mut arguments = [ptr::null_mut(); 2];
+            let ran = self.call_in_scope(batch);
+            sys::napi_close_handle_scope(self.env, scope);
+            ran
+        }
+    }
+
+    /// # Safety
+    /// A handle scope is open on the environment's thread.
+    unsafe fn call_in_scope(&self, batch: &Batch) -> bool {
+        let mut function = ptr::null_mut();
+        let mut receiver = ptr::null_mut();
+        let mut arguments = [ptr::null_mut(); 2];
+        let mut result = ptr::null_mut();
+        // SAFETY: the caller's promise; out-pointers are locals, and the reference lives until close.
+        unsafe {
             let ready = sys::napi_get_reference_value(self.env, self.callback.get(), &mut function) == sys::Status::napi_ok
                 && sys::napi_get_global(self.env, &mut receiver) == sys::Status::napi_ok
                 && sys::napi_create_uint32(self.env, batch.count as u32, &mut arguments[0]) == sys::Status::napi_ok
                 && sys::napi_create_int32(self.env, batch.errno, &mut arguments[1]) == sys::Status::napi_ok;
-            if ready {
-                let mut result = ptr::null_mut();
-                let status = sys::napi_make_callback(self.env, ptr::null_mut(), receiver, function, 2, arguments.as_ptr(), &mut result);
-                if status == sys::Status::napi_pending_exception {
-                    let mut exception = ptr::null_mut();
-                    sys::napi_get_and_clear_last_exception(self.env, &mut exception);
-                    sys::napi_fatal_exception(self.env, exception);
-                }
+            if !ready {
+                return false;
             }
-            sys::napi_close_handle_scope(self.env, scope);
+            let status = sys::napi_make_callback(self.env, ptr::null_mut(), receiver, function, 2, arguments.as_ptr(), &mut result);
+            if status == sys::Status::napi_ok {
+                return true;
+            }
+            // An exception nobody caught is reported as such; when even that fails, the environment is ending.
+            let mut exception = ptr::null_mut();
+            sys::napi_get_and_clear_last_exception(self.env, &mut exception) == sys::Status::napi_ok
+                && sys::napi_fatal_exception(self.env, exception) == sys::Status::napi_ok
         }
     }
 }

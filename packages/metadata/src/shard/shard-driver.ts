@@ -60,7 +60,7 @@ export interface ShardDriver {
   propose(proposal: Proposal): Proposed;
   readonly appliedIndex: number;
   readonly durableIndex: number;
-  /** Resolves when everything up to `index` is durable. */
+  /** Resolves when everything up to `index` is durable; rejects when the log broke before. */
   durable(index: number): Promise<void>;
   /** Hears every advance of durableIndex. */
   onDurable: ((index: number) => void) | null;

@@ -42,6 +42,7 @@ export const singleReplicaDefaults: SingleReplicaOptions = {
 interface Waiter {
   readonly index: number;
   readonly resolve: () => void;
+  readonly reject: (reason: CfsError) => void;
 }
 
 export class SingleReplica implements ShardDriver {
@@ -57,6 +58,7 @@ export class SingleReplica implements ShardDriver {
   #cancelCheckpoint: (() => void) | null = null;
   #checkpointing: Promise<void> | null = null;
   #isClosed = false;
+  #broken: CfsError | null = null;
   onDurable: ((index: number) => void) | null = null;
   /** Hears a failure of the background work; the node cannot go on without its store. */
   onFailed: ((error: CfsError) => void) | null = null;
@@ -120,10 +122,17 @@ export class SingleReplica implements ShardDriver {
   durable(index: number): Promise<void> {
     if (index <= this.#durableIndex) return Promise.resolve();
     assert(index <= this.#appliedIndex, "only what was proposed can become durable");
-    return new Promise((resolve) => {
+    if (this.#broken !== null) return Promise.reject(this.#broken);
+    return new Promise((resolve, reject) => {
       const at = this.#waiters.findLastIndex((waiter) => waiter.index <= index);
-      this.#waiters.splice(at + 1, 0, { index, resolve });
+      this.#waiters.splice(at + 1, 0, { index, resolve, reject });
     });
+  }
+
+  /** The log cannot go on: nothing more becomes durable, and nobody waits for it in vain. */
+  logBroken(reason: CfsError): void {
+    this.#broken ??= reason;
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(reason);
   }
 
   /** The log is durable up to `index`. */
@@ -171,8 +180,16 @@ export class SingleReplica implements ShardDriver {
     await this.durable(index);
     await this.#parts.store.flush({ sync: true });
     this.#checkpointIndex = index;
+    // What a file held may have been let go by commands that a crash can still take back: only when these are durable too may it go.
     const { content } = this.#parts.state;
-    await this.#parts.log.retire(index, (fileId) => (content.journalFile(fileId)?.liveExtents ?? 0) > 0);
+    const dead = new Set<number>();
+    await this.#parts.log.retire(index, (fileId) => {
+      if ((content.journalFile(fileId)?.liveExtents ?? 0) === 0) dead.add(fileId);
+      return true;
+    });
+    if (dead.size === 0) return;
+    await this.durable(this.#appliedIndex);
+    await this.#parts.log.retire(index, (fileId) => !dead.has(fileId));
   }
 
   /** Brings everything to the store and stops. The log and the store are closed by their owner. */

@@ -8,11 +8,11 @@
  */
 import { CfsError } from "@cfs/core";
 import type { ClientId } from "@cfs/core";
-import type { ClientCommand, ShardDriver, ShardLog, Write } from "@cfs/metadata";
+import type { ClientCommand, Proposed, ShardDriver, ShardLog, Write } from "@cfs/metadata";
 import type { BufferPool } from "@cfs/storage";
 import type { Capacity } from "./capacity.ts";
 import type { PackQueue } from "./pack-queue.ts";
-import { segmentRawBytesMax } from "./segment-writer.ts";
+import { givePayload } from "./payload-pool.ts";
 import type { Piece, SegmentWriter, StoredSegment } from "./segment-writer.ts";
 
 /** A write of this size may go into a group. */
@@ -102,7 +102,7 @@ export class CommandQueue {
 
   #gather(write: PayloadWrite): void {
     const last = this.#items.at(-1);
-    if (last?.kind === "group" && !last.stored && last.bytes + write.payload.length <= segmentRawBytesMax) {
+    if (last?.kind === "group" && !last.stored && last.bytes + write.payload.length <= this.#parts.writer.rawBytesMax) {
       last.writes.push(write);
       last.bytes += write.payload.length;
     } else {
@@ -110,7 +110,7 @@ export class CommandQueue {
       this.#items.push({ kind: "group", writes: [write], bytes: write.payload.length, stored: null });
     }
     const group = this.#items.at(-1) as Group;
-    if (group.bytes >= segmentRawBytesMax) this.#seal(group);
+    if (group.bytes >= this.#parts.writer.rawBytesMax) this.#seal(group);
   }
 
   #sealLast(): void {
@@ -150,7 +150,11 @@ export class CommandQueue {
     await Promise.resolve();
     for (let item = this.#items[0]; item && !this.#isClosed; item = this.#items[0]) {
       const room = this.#parts.log.whenRoom();
-      if (room) await room;
+      if (room) {
+        await room;
+        // Closed meanwhile: the client may have come back elsewhere and send this again, so it must not be proposed here too.
+        if (this.#isClosed) return;
+      }
       if (item.kind === "group") await this.#runGroup(item);
       else {
         this.#items.shift();
@@ -172,7 +176,10 @@ export class CommandQueue {
       stored = await group.stored;
     } catch (reason) {
       const error = CfsError.from(reason);
-      for (const { seq, command, payload } of group.writes) this.#reject(seq, command, payload, error);
+      for (const { seq, command, payload } of group.writes) {
+        if (this.#isClosed) this.#giveBack(payload);
+        else this.#reject(seq, command, payload, error);
+      }
       return;
     }
     if (this.#isClosed) {
@@ -180,19 +187,26 @@ export class CommandQueue {
       for (const { payload } of group.writes) this.#giveBack(payload);
       return;
     }
+    this.#proposeGroup(group, stored);
+  }
+
+  #proposeGroup(group: Group, stored: StoredSegment): void {
     const writes = group.writes.map(({ command }, index): Write => ({
       ...command,
       source: { kind: "extents", extents: stored.extents[index] ?? [] },
     }));
     const lastSeq = (group.writes.at(-1) as PayloadWrite).seq;
-    const { place } = this.#parts.driver.propose({
+    for (const { payload } of group.writes) this.#giveBack(payload);
+    const { place, outcome } = this.#parts.driver.propose({
       command: { type: "writeSegment", segment: stored.segment, writes },
       clientId: this.#clientId,
       seq: lastSeq,
       payload: [],
     });
-    for (const { payload } of group.writes) this.#giveBack(payload);
     this.#undurable.push({ index: place.index, seq: lastSeq });
+    if (outcome.errno === 0) return;
+    const error = CfsError.fromErrno(outcome.errno, `segment ${stored.segment.id} was refused`);
+    for (const { seq, command } of group.writes) this.#events.onRejected(seq, command, error);
   }
 
   #propose(seq: number, command: ClientCommand, payload: Uint8Array | null): void {
@@ -200,15 +214,23 @@ export class CommandQueue {
       this.#reject(seq, command, payload, new CfsError("NO_SPACE", "the drives are full up to the reserve; delete files or add a drive"));
       return;
     }
-    const { place, outcome } = this.#parts.driver.propose({ command, clientId: this.#clientId, seq, payload: payload ? [payload] : [] });
+    const { place, outcome } = this.#logged(seq, command, payload);
     this.#undurable.push({ index: place.index, seq });
     if (payload) {
-      this.#giveBack(payload);
       const { ino, offsetBytes, lengthBytes } = command as Write;
       if (outcome.errno === 0) this.#parts.packQueue.add({ ino, offsetBytes, lengthBytes, ...place });
     }
     if (outcome.errno !== 0)
       this.#events.onRejected(seq, command, CfsError.fromErrno(outcome.errno, `${command.type} failed on the server`));
+  }
+
+  /** The journal copies the payload, or refuses the command: either way its memory is free again. */
+  #logged(seq: number, command: ClientCommand, payload: Uint8Array | null): Proposed {
+    try {
+      return this.#parts.driver.propose({ command, clientId: this.#clientId, seq, payload: payload ? [payload] : [] });
+    } finally {
+      if (payload) this.#giveBack(payload);
+    }
   }
 
   #reject(seq: number, command: ClientCommand, payload: Uint8Array | null, error: CfsError): void {
@@ -220,7 +242,7 @@ export class CommandQueue {
 
   #giveBack(payload: Uint8Array): void {
     this.queuedBytes -= payload.length;
-    this.#parts.pool.give(payload);
+    givePayload(this.#parts.pool, payload);
     this.onRoom?.();
   }
 
@@ -248,7 +270,8 @@ export class CommandQueue {
       } else if (item.kind === "command" && item.payload) this.#giveBack(item.payload);
     }
     const { driver } = this.#parts;
-    await driver.durable(driver.appliedIndex);
+    // A broken log ends the node; the client sends what it did not hear of to the next one.
+    await driver.durable(driver.appliedIndex).catch(() => undefined);
     this.advance(driver.durableIndex);
   }
 }

@@ -126,7 +126,7 @@ export class Engine {
       clock,
       logger,
       figures,
-      onSessionClosed: (clientId) => this.#inBackground(() => this.reclaimer.endSession(clientId)),
+      onSessionClosed: (clientId) => this.#inBackground(() => this.reclaimer.endSession(clientId, () => this.sessions.isHeld(clientId))),
     });
     driver.onFailed = (error) => this.onFailed?.(error);
   }
@@ -167,7 +167,10 @@ export class Engine {
       const segments = await openSegments(parts, options, state);
       const capacity = await Capacity.open({ measure: () => parts.measure((id) => driveIndex(state, id)), clock, logger });
       const engine = new Engine(parts, { state, journal, driver, segments, capacity, clusterId: options.clusterId, figures });
-      onBroken = (error) => engine.onFailed?.(CfsError.from(error));
+      onBroken = (error) => {
+        driver.logBroken(CfsError.from(error));
+        engine.onFailed?.(CfsError.from(error));
+      };
       onDriveFailed = (driveId, error) => engine.onDriveFailed?.(driveId, error);
       await engine.#start();
       return engine;
@@ -227,15 +230,17 @@ export class Engine {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    await this.sessions.close();
-    await this.#background;
-    await this.reclaimer.close();
-    await this.repairer.close();
-    await this.packer.close();
-    await this.capacity.close();
-    await this.driver.close();
-    await this.segments.close();
-    await this.journal.close();
+    // The repairer first: what runs in the background may wait for it.
+    const { sessions, repairer, reclaimer, packer, capacity, driver, segments, journal } = this;
+    const steps = [
+      () => sessions.close(),
+      () => repairer.close(),
+      () => this.#background,
+      ...[reclaimer, packer, capacity, driver, segments, journal].map((part) => () => part.close()),
+    ];
+    const failures: unknown[] = [];
+    for (const step of steps) await step().catch((reason: unknown) => failures.push(reason));
+    if (failures.length > 0) throw new AggregateError(failures, "the engine did not close cleanly");
   }
 }
 

@@ -34,14 +34,19 @@ export class PackQueue {
     this.onAdded?.();
   }
 
-  /** Takes items from the front until they hold `bytesMax` bytes or `countMax` items; at least one. */
-  take(bytesMax: number, countMax: number): PackItem[] {
+  /**
+   * Takes items from the front until they hold `bytesMax` bytes or `countMax` items; at least one. `overheadBytes` is counted for each item:
+   * a piece may need a gap in front of it and a place in the segment's table.
+   */
+  take(bytesMax: number, countMax: number, overheadBytes: number): PackItem[] {
     const taken: PackItem[] = [];
     let bytes = 0;
+    let spaceBytes = 0;
     while (this.#begin < this.#items.length && taken.length < countMax) {
       const item = this.#items[this.#begin] as PackItem;
-      if (taken.length > 0 && bytes + item.lengthBytes > bytesMax) break;
+      if (taken.length > 0 && spaceBytes + item.lengthBytes + overheadBytes > bytesMax) break;
       taken.push(item);
+      spaceBytes += item.lengthBytes + overheadBytes;
       bytes += item.lengthBytes;
       this.#begin++;
     }

@@ -16,6 +16,8 @@ import type { Piece, SegmentWriter } from "./segment-writer.ts";
 
 /** Items of one segment at most: a segment of 4 KiB writes has 480. */
 const itemsMax = 1024;
+/** Table entry, origin and gap of a piece, at most on the average. */
+const itemOverheadBytes = 512;
 /** Segments packed at once. */
 const inParallel = 3;
 
@@ -96,7 +98,7 @@ export class Packer {
 
   async #packOnce(): Promise<void> {
     const { queue, driver, writer } = this.#parts;
-    const items = queue.take(segmentRawBytesMax, itemsMax);
+    const items = queue.take(writer.rawBytesMax, itemsMax, itemOverheadBytes);
     if (items.length === 0) return;
     try {
       const sources = await this.#gather(items);

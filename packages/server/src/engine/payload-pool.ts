@@ -9,8 +9,11 @@ import type { BufferPool } from "@cfs/storage";
 export function payloadPool(pool: BufferPool): PayloadPool {
   return {
     allocate: (lengthBytes) => pool.tryTake(lengthBytes) ?? Buffer.allocUnsafeSlow(lengthBytes),
-    release: (payload) => {
-      if (payload.buffer === pool.memory) pool.give(payload);
-    },
+    release: (payload) => givePayload(pool, payload),
   };
+}
+
+/** Takes a received payload back, wherever it was put. */
+export function givePayload(pool: BufferPool, payload: Uint8Array): void {
+  if (payload.buffer === pool.memory) pool.give(payload);
 }

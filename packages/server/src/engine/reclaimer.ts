@@ -77,12 +77,13 @@ export class Reclaimer {
     await this.#dropSegments();
   }
 
-  /** Everything that an ended session still held open goes, and then its record. */
-  async endSession(clientId: ClientId): Promise<void> {
+  /** Everything that an ended session still held open goes, and then its record; unless the client came back meanwhile. */
+  async endSession(clientId: ClientId, isHeld: () => boolean): Promise<void> {
     const { state } = this.#parts;
     let after: InodeNumber | 0 = 0;
     for (;;) {
       const page = await listOrphans(state, after, 256);
+      if (isHeld()) return;
       for (const { ino, owner } of page) if (owner === clientId) this.#propose({ type: "reap", ino });
       if (page.length < 256) break;
       after = page.at(-1)?.ino ?? 0;
@@ -120,6 +121,9 @@ export class Reclaimer {
       if (since === undefined) this.#deadSince.set(id, now);
       else if (now - since >= this.#options.graceMs) due.push(segment);
     }
+    // What made them dead must be durable: after a crash before that, files point at them again.
+    const { driver } = this.#parts;
+    if (due.length > 0) await driver.durable(driver.appliedIndex);
     for (let begin = 0; begin < due.length && !this.#isClosed; begin += segmentsInParallel) {
       await Promise.all(due.slice(begin, begin + segmentsInParallel).map((segment) => this.#dropSegment(segment)));
     }

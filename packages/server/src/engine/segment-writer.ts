@@ -12,6 +12,9 @@ import type { BufferPool, SegmentPacker, SegmentStore } from "@cfs/storage";
 /** Raw bytes that go into one segment at most; its chunk table comes on top. */
 export const segmentRawBytesMax: number = 2 << 20;
 
+/** Each failing drive costs an attempt. */
+const attemptsMax = 6;
+
 export interface Piece {
   /** The bytes in order; borrowed until the segment is stored. */
   readonly views: readonly Uint8Array[];
@@ -47,7 +50,24 @@ export class SegmentWriter {
     this.#parts = parts;
   }
 
+  /** Raw bytes that fit one segment with the drives that are there now: its fragments are written from one buffer of the pool. */
+  get rawBytesMax(): number {
+    return this.#parts.store.driveIndexes.length >= 3 ? segmentRawBytesMax : segmentRawBytesMax * 0.75;
+  }
+
+  /** Stores the pieces; when drives fail meanwhile, once more with the layout that the rest allows. */
   async write(pieces: readonly Piece[]): Promise<StoredSegment> {
+    for (let attempt = 1; ; attempt++) {
+      const drives = this.#parts.store.driveIndexes.length;
+      try {
+        return await this.#write(pieces);
+      } catch (reason) {
+        if (attempt >= attemptsMax || this.#parts.store.driveIndexes.length === drives) throw reason;
+      }
+    }
+  }
+
+  async #write(pieces: readonly Piece[]): Promise<StoredSegment> {
     const { packer, store, pool, nextSegment } = this.#parts;
     const { layout } = store;
     if (!layout) throw new CfsError("IO", "no drive is healthy");

@@ -15,12 +15,15 @@ import type { Capacity } from "./capacity.ts";
 import { CommandQueue } from "./command-queue.ts";
 import type { CommandQueueParts } from "./command-queue.ts";
 import type { OperationFigures } from "./operation-figures.ts";
+import { givePayload } from "./payload-pool.ts";
 import type { RequestHandler } from "./request-handler.ts";
 
 /** A client that lost its connection keeps its session for this long. */
 export const leaseMs = 3_000;
 /** The connection is paused while more payload than this waits. */
 const queuedBytesMax = 24 << 20;
+/** Rejections kept for a client that does not acknowledge. */
+const rejectionsMax = 4_096;
 /** What a client may send: everything else is the server's own. */
 const clientCommands: ReadonlySet<string> = new Set([
   "makeNode",
@@ -58,8 +61,12 @@ export interface SessionInfo {
   readonly sinceMs: number;
 }
 
+type Rejected = ServerMessage & { readonly type: "rejected" };
+
 interface ActiveSession {
   readonly clientId: ClientId;
+  /** Told to the client, which has not yet said that it heard: told again when it comes back. */
+  rejections: Rejected[];
   host: string;
   mountpoint: string;
   link: SessionLink | null;
@@ -71,6 +78,8 @@ export class SessionService {
   readonly #parts: SessionServiceParts;
   readonly #links = new Set<SessionLink>();
   #active: ActiveSession | null = null;
+  /** Sessions from before the start whose clients have not come back yet; the value cancels their end. */
+  readonly #returning = new Map<ClientId, () => void>();
   #isClosed = false;
 
   constructor(parts: SessionServiceParts) {
@@ -91,12 +100,25 @@ export class SessionService {
     const link = new SessionLink(this.#parts, connection, {
       admit: (hello) => this.#admit(link, hello),
       onEnded: (isGoodbye) => this.#ended(link, isGoodbye),
+      onRejected: (rejected) => this.#noteRejection(link, rejected),
     });
     this.#links.add(link);
   }
 
+  #noteRejection(link: SessionLink, rejected: Rejected): void {
+    const active = this.#active;
+    if (active?.link !== link) return;
+    if (active.rejections.length >= rejectionsMax) active.rejections.shift();
+    active.rejections.push(rejected);
+  }
+
+  /** Whether the client has a session, or may still come back to it. */
+  isHeld(clientId: ClientId): boolean {
+    return this.#active?.clientId === clientId || this.#returning.has(clientId);
+  }
+
   /** Decides whether a client may have the session; the sequence number it goes on from. Throws BUSY. */
-  #admit(link: SessionLink, hello: ClientMessage & { type: "hello" }): number {
+  #admit(link: SessionLink, hello: ClientMessage & { type: "hello" }): Admission {
     const { driver, state, clock } = this.#parts;
     if (this.#isClosed) throw new CfsError("UNREACHABLE", "the server is stopping");
     if (hello.version !== sessionVersion) {
@@ -114,6 +136,10 @@ export class SessionService {
         `${who} has this file system mounted, and this release serves one mount at a time; unmount it there first`,
       );
     }
+    const [returning] = this.#returning.keys();
+    if (!active && returning !== undefined && !this.#returning.has(hello.clientId)) {
+      throw new CfsError("BUSY", "a client from before the restart may still come back to its mount; try again in a few seconds");
+    }
     active?.cancelExpiry?.();
     active?.link?.drop(new CfsError("BUSY", "the client came back on another connection"));
     const known = state.content.session(hello.clientId);
@@ -123,15 +149,19 @@ export class SessionService {
       }
       driver.propose({ command: { type: "openSession", clientId: hello.clientId }, clientId: null, seq: 0, payload: [] });
     }
+    this.#returning.get(hello.clientId)?.();
+    this.#returning.delete(hello.clientId);
+    const rejections = (active?.rejections ?? []).filter(({ seq }) => seq > hello.durableSeq);
     this.#active = {
       clientId: hello.clientId,
+      rejections,
       host: hello.host,
       mountpoint: hello.mountpoint,
       link,
       sinceMs: active?.sinceMs ?? clock.monotonicMs(),
       cancelExpiry: null,
     };
-    return known?.seq ?? 0;
+    return { seq: known?.seq ?? 0, rejections };
   }
 
   #ended(link: SessionLink, isGoodbye: boolean): void {
@@ -152,32 +182,32 @@ export class SessionService {
   /** Sessions in the log that nobody holds since the server started: their clients get the lease time to come back. */
   expectReturn(clientIds: readonly ClientId[]): void {
     for (const clientId of clientIds) {
-      const waiting: ActiveSession = {
-        clientId,
-        host: "a client from before the restart",
-        mountpoint: "",
-        link: null,
-        sinceMs: this.#parts.clock.monotonicMs(),
-        cancelExpiry: null,
-      };
-      this.#active ??= waiting;
-      waiting.cancelExpiry = this.#parts.clock.after(leaseMs * 3, () => {
-        if (this.#active === waiting) this.#active = null;
+      const cancel = this.#parts.clock.after(leaseMs * 3, () => {
+        this.#returning.delete(clientId);
         this.#parts.onSessionClosed(clientId);
       });
+      this.#returning.set(clientId, cancel);
     }
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#active?.cancelExpiry?.();
+    for (const cancel of this.#returning.values()) cancel();
     await Promise.all([...this.#links].map((link) => link.close()));
   }
 }
 
+interface Admission {
+  /** The last command of the client that the log has. */
+  readonly seq: number;
+  readonly rejections: readonly Rejected[];
+}
+
 interface LinkOwner {
-  admit(hello: ClientMessage & { type: "hello" }): number;
+  admit(hello: ClientMessage & { type: "hello" }): Admission;
   onEnded(isGoodbye: boolean): void;
+  onRejected(rejected: Rejected): void;
 }
 
 /** One connection of a client. */
@@ -216,7 +246,7 @@ class SessionLink {
         if (this.#isEnded) throw new CfsError("INVALID", "the session has ended");
         this.#take(decodeClientMessage(frame.head), payload);
       } catch (reason) {
-        if (payload) this.#parts.pool.give(payload);
+        if (payload) givePayload(this.#parts.pool, payload);
         if (!this.#isEnded) this.drop(CfsError.from(reason));
       }
     }
@@ -252,13 +282,22 @@ class SessionLink {
 
   #hello(message: ClientMessage & { type: "hello" }): void {
     const { driver, capacity, state } = this.#parts;
-    this.#lastSeq = this.#owner.admit(message);
+    const { seq, rejections } = this.#owner.admit(message);
+    this.#lastSeq = seq;
     this.#clientId = message.clientId;
     this.#queue = new CommandQueue(this.#parts.queue, message.clientId, {
       onDurable: (seq) => this.#durable(seq),
       onRejected: (seq, command, error) => {
         this.#parts.logger.warn("a command was rejected", { seq, command: command.type, reason: error.message });
-        this.#send({ type: "rejected", seq, errno: error.errno, ino: "ino" in command ? command.ino : 0, message: error.message });
+        const rejected: Rejected = {
+          type: "rejected",
+          seq,
+          errno: error.errno,
+          ino: "ino" in command ? command.ino : 0,
+          message: error.message,
+        };
+        this.#owner.onRejected(rejected);
+        this.#send(rejected);
       },
       onFailed: (error) => this.drop(error),
     });
@@ -269,10 +308,13 @@ class SessionLink {
       }
     };
     const clusterId = state.content.superblock()?.clusterId ?? "";
-    const seq = this.#lastSeq;
     // The client counts what the server has as durable: so it must be.
     driver.durable(driver.appliedIndex).then(
-      () => this.#send({ type: "welcome", version: sessionVersion, clusterId, seq, availableBytes: capacity.availableBytes }),
+      () => {
+        // Before the welcome, which says that everything up to `seq` is settled.
+        for (const rejected of rejections) this.#send(rejected);
+        this.#send({ type: "welcome", version: sessionVersion, clusterId, seq, availableBytes: capacity.availableBytes });
+      },
       (reason: unknown) => this.drop(CfsError.from(reason)),
     );
   }
@@ -281,7 +323,7 @@ class SessionLink {
     if (!clientCommands.has(command.type)) throw new CfsError("NOT_PERMITTED", `a client may not send ${command.type}`);
     if (seq <= this.#lastSeq) {
       // Sent again after a reconnect, though it had arrived.
-      if (payload) this.#parts.pool.give(payload);
+      if (payload) givePayload(this.#parts.pool, payload);
       return;
     }
     const wantsPayload = command.type === "write" && command.source.kind === "payload";
@@ -320,13 +362,23 @@ class SessionLink {
       release?.();
       return;
     }
-    const head = encodeServerMessage({ type: "reply", id, ...reply });
-    if (release) this.#connection.send({ head, payload: parts }, release);
-    else this.#connection.send({ head, payload: parts });
+    this.#transmit(encodeServerMessage({ type: "reply", id, ...reply }), parts, release);
   }
 
   #send(message: ServerMessage): void {
-    if (!this.#isEnded) this.#connection.send({ head: encodeServerMessage(message), payload: [] });
+    if (!this.#isEnded) this.#transmit(encodeServerMessage(message), [], null);
+  }
+
+  /** A client that does not read what it asked for, or is just going, loses its connection; nothing is thrown at whoever had an answer. */
+  #transmit(head: Uint8Array, payload: readonly Uint8Array[], release: (() => void) | null): void {
+    try {
+      if (release) this.#connection.send({ head, payload }, release);
+      else this.#connection.send({ head, payload });
+    } catch (reason) {
+      release?.();
+      this.#parts.logger.warn("a client connection does not take more", { peer: this.peer, reason: CfsError.from(reason).message });
+      this.#end(false);
+    }
   }
 
   /** Tells the client why, and closes. */

@@ -75,10 +75,14 @@ export class ClusterMount {
     await this.#cluster.cfsMust(["umount", this.path]);
   }
 
-  /** SIGKILL for the process that serves the mount, then the dead mount is taken out of the tree. */
+  /** SIGKILL for the process that serves the mount. The dead mount stays and fails until `detach`. */
   async kill9(): Promise<void> {
     process.kill(this.pid, "SIGKILL");
     await untilGone(this.pid);
+  }
+
+  /** Takes a dead mount out of the tree. */
+  async detach(): Promise<void> {
     await run("umount", ["-l", this.path], { timeoutMs: commandTimeoutMs });
   }
 
@@ -282,8 +286,9 @@ export async function withCluster(
     await body(cluster);
   } catch (reason) {
     const keep = process.env["CFS_KEEP_LOGS"];
-    if (keep !== undefined)
-      await run("cp", [cluster.serverLog, ...cluster.mounts.map(({ logPath }) => logPath), keep], { timeoutMs: commandTimeoutMs });
+    if (keep !== undefined) {
+      await run("bash", ["-c", 'cp "$1"/*.log "$1"/*.manifest "$2"', "keep", cluster.base, keep], { timeoutMs: commandTimeoutMs });
+    }
     const message = reason instanceof Error ? reason.message : String(reason);
     const replay = options.replay === undefined ? "" : `\nreplay: ${options.replay}`;
     throw new Error(`${message}${replay}\n${cluster.report()}`, { cause: reason });

@@ -5,5 +5,7 @@ export { groupCases, listCases, parseResult, runCases } from "./case-runner.ts";
 export type { CaseResult, CaseStatus } from "./case-runner.ts";
 export { judge, knownGaps } from "./known-gaps.ts";
 export type { KnownGaps, Verdict } from "./known-gaps.ts";
-export { kindOf, openTestDirectory } from "./test-directory.ts";
+export { kindOf, openDirectoryBelow, openReferenceDirectory, openTestDirectory } from "./test-directory.ts";
 export type { FileSystemKind, TestDirectory } from "./test-directory.ts";
+export { missingPrograms, Workplace } from "./workplace.ts";
+export type { ShellOptions } from "./workplace.ts";

@@ -44,15 +44,16 @@ describe("durability", () => {
     expect(at.vfs.flush(handle)).toBeUndefined();
   });
 
-  test("sync of a file without changes of its own does not wait for others", async () => {
+  test("sync waits for what was done before it, also to other files", async () => {
     const at = new Mounted({ serverOptions: { isDurableAtOnce: false } });
     const quiet = await at.open(await at.make("quiet"));
     await turn();
     at.server.makeDurable();
     await at.write(await at.open(await at.make("busy")), 0, "data");
-    expect(at.vfs.sync(quiet, false)).toBeUndefined();
-    await at.write(quiet, 0, "data");
-    expect(await isDone(at.vfs.sync(quiet, false))).toBe(false);
+    const syncing = at.vfs.sync(quiet, false);
+    expect(await isDone(syncing)).toBe(false);
+    at.server.makeDurable();
+    await syncing;
   });
 
   test("writers wait while too much is on its way", async () => {
