@@ -44,8 +44,8 @@ export interface RunningServer {
 }
 
 const poolBytes = 96 << 20;
-const journalCacheBytes = 16 << 20;
-const stateCacheBytes = 32 << 20;
+const journalCacheBytes = 12 << 20;
+const stateCacheBytes = 20 << 20;
 
 export async function startServer(options: ServerOptions, writeLog: (line: string) => void): Promise<RunningServer> {
   const logger = jsonLogger(writeLog, options.logLevel);
