@@ -122,13 +122,7 @@ export class CommandQueue {
   #seal(group: Group, isTurn = false): void {
     if (group.stored || group.bytes < groupBytesMin || (!isTurn && this.#groupsInFlight >= groupsInFlightMax)) return;
     this.#groupsInFlight++;
-    const pieces: Piece[] = group.writes.map(({ command, payload }) => ({
-      views: [payload],
-      lengthBytes: payload.length,
-      ino: command.ino,
-      offsetBytes: command.offsetBytes,
-    }));
-    group.stored = this.#parts.writer.write(pieces).finally(() => {
+    group.stored = this.#parts.writer.write(piecesOf(group)).finally(() => {
       this.#groupsInFlight--;
     });
     // Awaited when the group's turn comes; until then a failure must not count as unhandled.
@@ -175,11 +169,7 @@ export class CommandQueue {
     try {
       stored = await group.stored;
     } catch (reason) {
-      const error = CfsError.from(reason);
-      for (const { seq, command, payload } of group.writes) {
-        if (this.#isClosed) this.#giveBack(payload);
-        else this.#reject(seq, command, payload, error);
-      }
+      await this.#runSingly(group, CfsError.from(reason));
       return;
     }
     if (this.#isClosed) {
@@ -188,6 +178,23 @@ export class CommandQueue {
       return;
     }
     this.#proposeGroup(group, stored);
+  }
+
+  /** A group that could not be stored whole, because drives failed meanwhile and the rest stores less at a time: write by write. */
+  async #runSingly(group: Group, error: CfsError): Promise<void> {
+    for (const write of group.writes) {
+      const single: Group = { kind: "group", writes: [write], bytes: write.payload.length, stored: null };
+      let stored: StoredSegment | null = null;
+      let failure = error;
+      try {
+        if (!this.#isClosed && group.writes.length > 1) stored = await this.#parts.writer.write(piecesOf(single));
+      } catch (reason) {
+        failure = CfsError.from(reason);
+      }
+      if (this.#isClosed) this.#giveBack(write.payload);
+      else if (stored) this.#proposeGroup(single, stored);
+      else this.#reject(write.seq, write.command, write.payload, failure);
+    }
   }
 
   #proposeGroup(group: Group, stored: StoredSegment): void {
@@ -274,4 +281,13 @@ export class CommandQueue {
     await driver.durable(driver.appliedIndex).catch(() => undefined);
     this.advance(driver.durableIndex);
   }
+}
+
+function piecesOf(group: Group): Piece[] {
+  return group.writes.map(({ command, payload }) => ({
+    views: [payload],
+    lengthBytes: payload.length,
+    ino: command.ino,
+    offsetBytes: command.offsetBytes,
+  }));
 }

@@ -12,6 +12,8 @@ import type { BufferPool, SegmentPacker, SegmentStore } from "@cfs/storage";
 /** Raw bytes that go into one segment at most; its chunk table comes on top. */
 export const segmentRawBytesMax: number = 2 << 20;
 
+/** What fits a pool buffer of 4 MiB with its parity, leaving room for gaps, table and headers. */
+const outputRawBytesMax = 3.4 * (1 << 20);
 /** Each failing drive costs an attempt. */
 const attemptsMax = 6;
 
@@ -52,7 +54,9 @@ export class SegmentWriter {
 
   /** Raw bytes that fit one segment with the drives that are there now: its fragments are written from one buffer of the pool. */
   get rawBytesMax(): number {
-    return this.#parts.store.driveIndexes.length >= 3 ? segmentRawBytesMax : segmentRawBytesMax * 0.75;
+    const { layout } = this.#parts.store;
+    if (!layout) return segmentRawBytesMax;
+    return Math.min(segmentRawBytesMax, Math.floor((outputRawBytesMax * layout.k) / (layout.k + layout.m)));
   }
 
   /** Stores the pieces; when drives fail meanwhile, once more with the layout that the rest allows. */
