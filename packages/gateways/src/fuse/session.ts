@@ -124,6 +124,7 @@ export class FuseSession {
       hasWritebackCache: flags.includes("writebackCache"),
       hasExtendedSetxattr: flags.includes("setxattrExtended"),
       maxReadBytes,
+      writeBack: (ino, offsetBytes) => this.#invalidator.invalidate({ kind: "pages", ino, offsetBytes }),
       caller: (request) => this.#callerOf(request),
       storedUid: (uid) => (presented !== null && uid === presented.uid ? presented.storedUid : uid),
       storedGid: (gid) => (presented !== null && gid === presented.gid ? presented.storedGid : gid),
@@ -140,8 +141,14 @@ export class FuseSession {
    */
   start(resumed: Negotiated | null = null): void {
     // Never rejects: see Invalidator.
-    this.#vfs.onInvalidate = (what) => {
-      this.#invalidator.invalidate(what).then(undefined, (reason: unknown) => this.#logDefect("INVALIDATE", reason));
+    this.#vfs.onInvalidate = (what, done) => {
+      this.#invalidator.invalidate(what).then(
+        () => done?.(),
+        (reason: unknown) => {
+          this.#logDefect("INVALIDATE", reason);
+          done?.();
+        },
+      );
     };
     if (resumed !== null) this.#serve(resumed);
     this.#device.start({ onBatch: (count) => this.#onBatch(count), onEnd: (number) => this.#onEnd(number) });
