@@ -142,17 +142,16 @@ export class FuseSession {
   start(resumed: Negotiated | null = null): void {
     // Never rejects: see Invalidator.
     this.#vfs.onInvalidate = (what, done) => {
-      this.#invalidator.invalidate(what).then(
-        () => done?.(),
-        (reason: unknown) => {
-          this.#logDefect("INVALIDATE", reason);
-          done?.();
-        },
-      );
+      this.#forget(what, done).then(undefined, (reason: unknown) => this.#logDefect("INVALIDATE", reason));
     };
     if (resumed !== null) this.#serve(resumed);
     this.#device.start({ onBatch: (count) => this.#onBatch(count), onEnd: (number) => this.#onEnd(number) });
     if (resumed !== null) this.#device.notify(encodeResend()).then(undefined, (reason: unknown) => this.#logDefect("RESEND", reason));
+  }
+
+  async #forget(what: Invalidation, done: (() => void) | undefined): Promise<void> {
+    await this.#invalidator.invalidate(what);
+    done?.();
   }
 
   /** Resolves once the kernel has forgotten. A request's answer must not wait for it: see invalidate.ts. */
