@@ -11,6 +11,7 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
   core: [],
   native: ["core"],
   metadata: ["core"],
+  membership: ["core"],
   rpc: ["core"],
   storage: ["core", "metadata", "native"],
   vfs: ["core", "metadata"],
@@ -18,11 +19,15 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
   server: ["core", "metadata", "storage", "rpc", "native"],
   client: ["core", "metadata", "rpc", "vfs", "gateways", "native"],
   cli: ["core", "client", "server", "rpc"],
-  testkit: ["core", "native", "metadata", "rpc", "storage", "vfs", "gateways", "server", "client"],
+  testkit: ["core", "native", "metadata", "membership", "rpc", "storage", "vfs", "gateways", "server", "client"],
 };
 
 /** Folders and files that hold rules only: they import core and each other, and nothing of Node. */
-export const purePaths: readonly string[] = ["packages/metadata/src/namespace/", "packages/metadata/src/kv/ordered-kv.ts"];
+export const purePaths: readonly string[] = [
+  "packages/metadata/src/namespace/",
+  "packages/metadata/src/kv/ordered-kv.ts",
+  "packages/membership/src/swim/",
+];
 
 export function isPure(path: string): boolean {
   return !isTestFile(path) && (purePaths.some((pure) => path.startsWith(pure)) || /^packages\/.*-format\.ts$/.test(path));
