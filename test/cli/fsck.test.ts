@@ -52,7 +52,7 @@ test.skipIf(reason !== null)(
     await writeFile(join(mount.path, "lost"), Buffer.alloc(200_002, 2));
     await writeFile(join(mount.path, "dir/gone"), Buffer.alloc(1003, 3));
     await mount.umount();
-    expect((await cluster.cfs(["fsck"])).code).toBe(0);
+    expect(await cluster.cfs(["fsck", "--server", cluster.address])).toMatchObject({ code: 0, stderr: "" });
     await cluster.stopServer();
 
     let lost = 0;
@@ -71,13 +71,13 @@ test.skipIf(reason !== null)(
     });
 
     await cluster.startServer();
-    const found = await cluster.cfs(["fsck"]);
+    const found = await cluster.cfs(["fsck", "--server", cluster.address]);
     expect(found.code).toBe(3);
     expect(found.stdout).toMatch(/\(\/dir\/counted\): counts 4 links and has 1 names/);
     expect(found.stdout).toMatch(/directory \d+ \(\/dir\): the entry "gone" leads to inode \d+, which does not exist/);
-    const repaired = await cluster.cfs(["fsck", "--repair"]);
+    const repaired = await cluster.cfs(["fsck", "--repair", "--server", cluster.address]);
     expect(repaired.stdout).toMatch(/\d+ problems, \d+ repaired/);
-    const left = await cluster.cfs(["fsck"]);
+    const left = await cluster.cfs(["fsck", "--server", cluster.address]);
     expect(left.stdout.match(/^! .*/gm)).toEqual([expect.stringMatching(/the entry "gone" leads to inode/)]);
 
     const again = await cluster.mount();

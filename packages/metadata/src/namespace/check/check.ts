@@ -33,15 +33,15 @@ export interface Problem {
 export type ProblemMend = MendItem | { readonly kind: "reap"; readonly ino: InodeNumber };
 
 export interface CheckLimits {
-  /** Inodes whose links are counted in one pass, about 100 bytes each. */
+  /** Inodes whose links are counted in one pass, about 100 bytes each; 25 MiB by default. */
   readonly inodesPerPass: number;
-  /** Chunks whose references are counted in one pass, 8 bytes each. */
+  /** Chunks whose references are counted in one pass, about 100 bytes each with their records; 40 MiB by default. */
   readonly chunksPerPass: number;
   /** Problems listed at most; more of them are counted by one last line. */
   readonly problemsMax: number;
 }
 
-export const checkDefaults: CheckLimits = { inodesPerPass: 1_000_000, chunksPerPass: 8_000_000, problemsMax: 1000 };
+export const checkDefaults: CheckLimits = { inodesPerPass: 250_000, chunksPerPass: 400_000, problemsMax: 1000 };
 
 /** What the passes share. */
 export interface CheckRun {
