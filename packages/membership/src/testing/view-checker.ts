@@ -28,7 +28,7 @@ export class ViewChecker {
   check(observer: string, event: SwimEvent): string | null {
     if (!("member" in event)) return null;
     let view = this.#views.get(observer);
-    if (view === undefined) this.#views.set(observer, (view = new Map()));
+    if (view === undefined) this.#views.set(observer, (view = new Map<string, Seen>()));
     const { member } = event;
     if (event.type === "reaped") {
       view.delete(member.name);
