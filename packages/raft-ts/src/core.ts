@@ -220,7 +220,10 @@ export class Core {
 
   #newProgress(node: NodeId): Progress {
     const { inflightMessagesMax, inflightBytesMax } = this.options;
-    return new Progress(node, this.log.lastIndex + 1, new Inflights(inflightMessagesMax, inflightBytesMax));
+    const progress = new Progress(node, this.log.lastIndex + 1, new Inflights(inflightMessagesMax, inflightBytesMax));
+    // Asked at once where its log agrees, also when there is nothing new to send.
+    progress.mustProbe = true;
+    return progress;
   }
 
   /** What the member holds durably, as far as this leader knows. */
