@@ -73,3 +73,10 @@ export {
   sessionVersion,
 } from "./session/session-format.ts";
 export type { ClientMessage, ListedInode, Request, ServerMessage } from "./session/session-format.ts";
+export { GroupEntries } from "./shard/group-entries.ts";
+export type { PayloadPlace } from "./shard/group-entries.ts";
+export { noUpdate } from "./shard/group-log.ts";
+export type { GroupId, GroupLog, GroupLogStatistics, GroupUpdate, Payload, PayloadUse } from "./shard/group-log.ts";
+export { decodeGroupRecords, encodeGroupRecord } from "./shard/group-record-format.ts";
+export type { GroupRecord } from "./shard/group-record-format.ts";
+export { GroupReplay } from "./shard/group-replay.ts";

@@ -100,17 +100,21 @@ export class GroupEntries {
 
   append(entry: Entry, fileId: number): void {
     assert(entry.index > this.#snapshot.index && entry.index <= this.lastIndex + 1, "an entry follows the log without a gap");
-    if (entry.index <= this.lastIndex) this.#truncate(entry.index);
+    this.#cut(entry.index);
+    // The payload of an entry is written before it: one that is here already is the entry's own, or of one that was cut.
+    if (this.payloads.get(entry.index)?.term !== entry.term) this.payloads.delete(entry.index);
     assert(entry.term >= (this.term(entry.index - 1) as number), "terms never fall along the log");
     this.#entries.push(entry);
     this.#fileIds.push(fileId);
     this.#sizeBytes += entryBytes(entry);
   }
 
-  #truncate(from: number): void {
+  /** Entries from `from` on go, and the payloads behind it. */
+  #cut(from: number): void {
+    if (from > this.lastIndex) return;
     for (const entry of this.#entries.splice(from - this.firstIndex)) {
       this.#sizeBytes -= entryBytes(entry);
-      this.payloads.delete(entry.index);
+      if (entry.index > from) this.payloads.delete(entry.index);
     }
     this.#fileIds.length = this.#entries.length;
   }
@@ -129,26 +133,20 @@ export class GroupEntries {
   /** The state came from elsewhere: the whole log goes. */
   install(meta: SnapshotMeta, fileId: number): void {
     assert(meta.index >= this.#snapshot.index, "an older snapshot is not installed");
-    this.#truncate(this.firstIndex);
-    for (const index of [...this.payloads.keys()]) if (index > meta.index) this.payloads.delete(index);
+    for (const index of this.payloads.keys()) if (index >= this.firstIndex) this.payloads.delete(index);
+    this.#cut(this.firstIndex);
     this.#snapshot = meta;
     this.#snapshotFileId = fileId;
   }
 
   setPayload(index: number, place: PayloadPlace): void {
-    assert(index <= this.lastIndex, "a payload belongs to an entry that is or was in the log");
+    assert(index <= this.lastIndex + 1, "a payload belongs to an entry that is or was in the log, or comes next");
     this.payloads.set(index, place);
   }
 
   /** Hard state or snapshot are written nowhere later than in this file. */
   hasHeadIn(fileId: number): boolean {
     return this.#hardStateFileId === fileId || this.#snapshotFileId === fileId;
-  }
-
-  /** Both were written again. */
-  moveHead(fileId: number): void {
-    this.#hardStateFileId = fileId;
-    this.#snapshotFileId = fileId;
   }
 
   /** A copy of the entry lies in another file now. */

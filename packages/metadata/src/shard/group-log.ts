@@ -20,7 +20,10 @@ export interface Payload {
   readonly bytes: Uint8Array;
 }
 
-/** What one group wants written in a turn, in the order of the fields: every prefix of it is a log that could have been. */
+/**
+ * What one group wants written in a turn; one update of a group in an append. A new group begins with an update that has nothing but an
+ * installed snapshot of index 0 and the first configuration.
+ */
 export interface GroupUpdate {
   readonly group: GroupId;
   /** The group is not here any more; nothing else counts. */
@@ -28,7 +31,7 @@ export interface GroupUpdate {
   readonly hardState: HardState | null;
   /**
    * The state machine holds everything up to here durably. `compacted`: entries up to it go, later ones stay. `installed`: the state came from
-   * another replica, and all entries go. A group begins with an installed snapshot of index 0 and its first configuration.
+   * another replica, and all entries go.
    */
   readonly snapshot: { readonly how: "compacted" | "installed"; readonly meta: SnapshotMeta } | null;
   /** Consecutive; they replace every entry from the first one's index on. */

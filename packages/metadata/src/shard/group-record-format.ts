@@ -6,8 +6,8 @@
  *   2 moved      as entry: a copy of what is in the log, written again before an old file goes; cuts nothing
  *   3 hardState  | term varint | vote varint | commit varint |
  *   4 compacted  | index varint | term varint | configuration |                                entries up to index go
- *   5 installed  as compacted: all entries go
- *   6 payload    | index varint | term varint | lengthBytes varint | bytes |
+ *   5 installed  as compacted, then | cutFrom varint |: all entries go; payloads below cutFrom, where the log began before, stay
+ *   6 payload    | index varint | term varint | lengthBytes varint | bytes |                   before its entry, or later when it came later
  *   7 removed    nothing more: the group is not here any more
  *   8 reclaimed  `group` is a file id: every file up to it may go
  *   0            the end of the stream; zeros follow
@@ -17,6 +17,7 @@ import { assert, ByteReader, ByteWriter, CfsError } from "@cfs/core";
 import type { Configuration, Entry, EntryKind, HardState, SnapshotMeta } from "./group-types.ts";
 
 export const groupRecordKinds = {
+  end: 0,
   entry: 1,
   moved: 2,
   hardState: 3,
@@ -33,7 +34,8 @@ export const configurationNodesMax = 1024;
 export type GroupRecord =
   | { readonly type: "entry" | "moved"; readonly group: number; readonly entry: Entry }
   | { readonly type: "hardState"; readonly group: number; readonly hardState: HardState }
-  | { readonly type: "compacted" | "installed"; readonly group: number; readonly meta: SnapshotMeta }
+  | { readonly type: "compacted"; readonly group: number; readonly meta: SnapshotMeta }
+  | { readonly type: "installed"; readonly group: number; readonly meta: SnapshotMeta; readonly cutFrom: number }
   | { readonly type: "payload"; readonly group: number; readonly index: number; readonly term: number; readonly bytes: Uint8Array }
   | { readonly type: "removed"; readonly group: number }
   | { readonly type: "reclaimed"; readonly fileId: number };
@@ -60,6 +62,7 @@ export function encodeGroupRecord(writer: ByteWriter, record: GroupRecord): Uint
     case "installed":
       writer.varint(record.meta.index).varint(record.meta.term);
       encodeConfiguration(writer, record.meta.configuration);
+      if (record.type === "installed") writer.varint(record.cutFrom);
       return null;
     case "payload":
       writer.varint(record.index).varint(record.term).varint(record.bytes.length);
@@ -96,7 +99,7 @@ export function decodeGroupRecords(stream: Uint8Array, visit: (record: GroupReco
   const reader = new ByteReader(stream, "frame of the group log");
   while (reader.remaining > 0) {
     const kind = reader.u8();
-    if (kind === 0) break;
+    if (kind === groupRecordKinds.end) break;
     const record = decodeRecord(reader, kind);
     visit(record, stream.length - reader.remaining);
   }
@@ -115,7 +118,7 @@ function decodeRecord(reader: ByteReader, kind: number): GroupRecord {
     case groupRecordKinds.compacted:
     case groupRecordKinds.installed: {
       const meta = { index: reader.varint(), term: reader.varint(), configuration: decodeConfiguration(reader) };
-      return { type: kind === groupRecordKinds.compacted ? "compacted" : "installed", group, meta };
+      return kind === groupRecordKinds.compacted ? { type: "compacted", group, meta } : { type: "installed", group, meta, cutFrom: reader.varint() };
     }
     case groupRecordKinds.payload:
       return { type: "payload", group, index: reader.varint(), term: reader.varint(), bytes: reader.bytes() };

@@ -32,20 +32,21 @@ class GroupBuilder {
       if (this.kept.has(entry.index)) this.kept.set(entry.index, { entry, fileId });
       return;
     }
-    if (cuts) this.#cut(entry.index);
+    if (cuts) this.#cut(entry.index, entry.term);
     this.kept.set(entry.index, { entry, fileId });
     this.#lastIndex = Math.max(this.#lastIndex, entry.index);
     this.#firstIndex = Math.min(this.#firstIndex, entry.index);
   }
 
-  #cut(from: number): void {
+  /** Entries and payloads from `from` on go, but for a payload of the entry that comes now: it is written before it. */
+  #cut(from: number, term: number): void {
     // A payload may be here while its entry, which went with an older file, is not.
     for (let index = Math.max(this.#lastIndex, this.#lastPayload); index >= from; index--) {
       this.kept.delete(index);
-      this.payloads.delete(index);
+      if (index > from || this.payloads.get(index)?.term !== term) this.payloads.delete(index);
     }
     this.#lastIndex = Math.min(this.#lastIndex, from - 1);
-    this.#lastPayload = Math.min(this.#lastPayload, from - 1);
+    this.#lastPayload = Math.min(this.#lastPayload, from);
   }
 
   payload(index: number, place: PayloadPlace): void {
@@ -53,8 +54,9 @@ class GroupBuilder {
     this.#lastPayload = Math.max(this.#lastPayload, index);
   }
 
-  snapshot(meta: SnapshotMeta, isInstalled: boolean): void {
-    if (isInstalled) this.#cut(meta.index + 1);
+  /** `cutFrom`: the first entry of the log that an installed snapshot takes the place of; null for a compaction. */
+  snapshot(meta: SnapshotMeta, cutFrom: number | null): void {
+    if (cutFrom !== null) this.#cut(cutFrom, 0);
     for (let index = this.#firstIndex; index <= Math.min(meta.index, this.#lastIndex); index++) this.kept.delete(index);
     this.#firstIndex = Math.max(this.#firstIndex, meta.index + 1);
     this.#lastIndex = Math.max(this.#lastIndex, meta.index);
@@ -116,7 +118,7 @@ export class GroupReplay {
         return;
       case "compacted":
       case "installed":
-        builder.snapshot(record.meta, record.type === "installed");
+        builder.snapshot(record.meta, record.type === "installed" ? record.cutFrom : null);
         builder.snapshotFileId = fileId;
         return;
       case "payload":

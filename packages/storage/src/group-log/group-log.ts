@@ -8,8 +8,8 @@
  */
 import { assert, ByteWriter, CfsError } from "@cfs/core";
 import type { Logger, Random } from "@cfs/core";
-import { encodeGroupRecord } from "@cfs/metadata";
-import type { GroupEntries, GroupId, GroupLog, GroupLogStatistics, GroupRecord, GroupUpdate, PayloadUse } from "@cfs/metadata";
+import { encodeGroupRecord, GroupEntries } from "@cfs/metadata";
+import type { GroupId, GroupLog, GroupLogStatistics, GroupRecord, GroupUpdate, PayloadUse } from "@cfs/metadata";
 
 import { bufferBytesMax } from "../device/buffer-pool.ts";
 import type { Io } from "../device/io.ts";
@@ -17,7 +17,7 @@ import { createFile, readPlace } from "./log-file.ts";
 import type { LogFile } from "./log-file.ts";
 import { openLog } from "./log-open.ts";
 import { dropUnused, liveRecords, recordsOf } from "./log-records.ts";
-import { fileHeaderBytes, FrameBuffer } from "./sector-format.ts";
+import { fileHeaderBytes, FrameBuffer, streamCapacity } from "./sector-format.ts";
 import type { Crc32c, FileHeader } from "./sector-format.ts";
 
 export interface GroupLogParts {
@@ -109,7 +109,7 @@ export class FileGroupLog implements GroupLog {
   }
 
   append(updates: readonly GroupUpdate[]): Promise<void> {
-    return this.#inTurn(() => this.#write(recordsOf(updates)));
+    return this.#inTurn(() => this.#write(recordsOf(updates, this.groups)));
   }
 
   async readPayload(group: GroupId, index: number): Promise<Uint8Array> {
@@ -196,7 +196,7 @@ export class FileGroupLog implements GroupLog {
       const { voters, votersOutgoing, learners, learnersNext } = record.meta.configuration;
       sizeBytes += 8 * (voters.length + votersOutgoing.length + learners.length + learnersNext.length);
     }
-    assert(sizeBytes <= new FrameBuffer(this.#memory).roomBytes, "a record fits a frame");
+    assert(sizeBytes <= streamCapacity(this.#memory.length), "a record fits a frame");
     return sizeBytes;
   }
 
@@ -252,20 +252,25 @@ export class FileGroupLog implements GroupLog {
       return;
     }
     const group = this.groups.get(record.group);
+    if (group === undefined) {
+      assert(record.type === "installed", "a group begins with its first configuration");
+      this.groups.set(record.group, new GroupEntries(record.meta, fileId));
+      return;
+    }
     switch (record.type) {
       case "entry":
-        return group?.append(record.entry, fileId);
+        return group.append(record.entry, fileId);
       case "moved":
-        return group?.move(record.entry.index, fileId);
+        return group.move(record.entry.index, fileId);
       case "hardState":
-        return group?.setHardState(record.hardState, fileId);
+        return group.setHardState(record.hardState, fileId);
       case "compacted":
-        return group?.compact(record.meta, fileId);
+        return group.compact(record.meta, fileId);
       case "installed":
-        return group?.install(record.meta, fileId);
+        return group.install(record.meta, fileId);
       case "payload": {
         const place = { fileId, frameOffsetBytes, frame: log.frames, streamOffset: at, sizeBytes: record.bytes.length, term: record.term };
-        return group?.setPayload(record.index, place);
+        return group.setPayload(record.index, place);
       }
     }
   }
@@ -286,7 +291,12 @@ export class FileGroupLog implements GroupLog {
   /** Moves a part of what is needed of the file; removes the file when nothing is. */
   async #moveSome(log: LogFile, isInUse: PayloadUse): Promise<"gone" | "moved" | "kept"> {
     const { fileId } = log.header;
-    const records = await liveRecords(this.#parts, this.groups, log, isInUse, moveBytesMax);
+    const records = await liveRecords(this.#parts, this.groups, log, isInUse, moveBytesMax).catch((reason: unknown) => {
+      // It stays where it is: nothing was lost by that, and whoever reads the payload hears the reason.
+      this.#parts.logger.error("an old file of the group log cannot be read", { path: log.path, reason: CfsError.from(reason).message });
+      return null;
+    });
+    if (records === null) return "kept";
     if (records.length === 0) {
       await this.#write([{ type: "reclaimed", fileId }]);
       dropUnused(this.groups, fileId);
@@ -297,13 +307,8 @@ export class FileGroupLog implements GroupLog {
     if (this.#totalBytes <= this.#settings.reclaimBytes) return "kept";
     const before = this.#counts.frameBytes;
     await this.#write(records);
-    for (const record of records) if (record.type === "compacted") this.groups.get(record.group)?.moveHead(this.#lastFileId);
     this.#counts.movedBytes += this.#counts.frameBytes - before;
     return "moved";
-  }
-
-  get #lastFileId(): number {
-    return (this.#files.at(-1) as LogFile).header.fileId;
   }
 
   async #remove(log: LogFile): Promise<void> {

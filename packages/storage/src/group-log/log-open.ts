@@ -12,7 +12,7 @@ import type { GroupEntries, GroupId } from "@cfs/metadata";
 import type { GroupLogSettings } from "./group-log.ts";
 import { fileIdOf, fileName, FrameScan, openFile } from "./log-file.ts";
 import type { FileParts, LogFile } from "./log-file.ts";
-import { fileHeaderBytes, isZero } from "./sector-format.ts";
+import { isZero } from "./sector-format.ts";
 
 export interface OpenedLog {
   readonly groups: ReadonlyMap<GroupId, GroupEntries>;
@@ -73,7 +73,7 @@ async function removeUnwritten(parts: FileParts, directory: string, fileId: numb
   const path = `${directory}/${fileName(fileId)}`;
   const file = await io.open(path, { direct: true, dataSync: true, create: false, exclusive: false, readOnly: false });
   const count = await io.read(file, window, 0).finally(() => io.close(file));
-  if (!isNewest || !isZero(window.subarray(0, Math.max(count, fileHeaderBytes)).subarray(0, count))) {
+  if (!isNewest || !isZero(window.subarray(0, count))) {
     throw new CfsError("CORRUPT", `group log file ${path} has no header`);
   }
   await io.unlink(path);

@@ -1,27 +1,42 @@
 /**
  * Which records an append is made of, and which records of an old file are still needed.
  *
- * Order within a group: hard state, snapshot, entries, payloads. A prefix of them is a log that could have been, so a write of several frames
- * that a crash cuts short does no harm.
+ * Order within a group: hard state, snapshot, then each entry with its payload before it, then payloads of entries that are in the log. Any
+ * prefix of them is a log that could have been, and never has an entry without the payload that came with it; so a write of several
+ * frames that a crash cuts short does no harm.
  */
 import type { GroupEntries, GroupId, GroupRecord, GroupUpdate, PayloadUse } from "@cfs/metadata";
 
 import { readPlace } from "./log-file.ts";
 import type { FileParts, LogFile } from "./log-file.ts";
 
-export function recordsOf(updates: readonly GroupUpdate[]): GroupRecord[] {
+export function recordsOf(updates: readonly GroupUpdate[], groups: ReadonlyMap<GroupId, GroupEntries>): GroupRecord[] {
   const records: GroupRecord[] = [];
-  for (const { group, isRemoved, hardState, snapshot, entries, payloads } of updates) {
-    if (isRemoved) {
+  for (const update of updates) {
+    const { group, snapshot } = update;
+    if (update.isRemoved) {
       records.push({ type: "removed", group });
       continue;
     }
-    if (hardState !== null) records.push({ type: "hardState", group, hardState });
-    if (snapshot !== null) records.push({ type: snapshot.how, group, meta: snapshot.meta });
-    for (const entry of entries) records.push({ type: "entry", group, entry });
-    for (const payload of payloads) records.push({ type: "payload", group, ...payload });
+    if (update.hardState !== null) records.push({ type: "hardState", group, hardState: update.hardState });
+    if (snapshot?.how === "compacted") records.push({ type: "compacted", group, meta: snapshot.meta });
+    if (snapshot?.how === "installed") {
+      records.push({ type: "installed", group, meta: snapshot.meta, cutFrom: groups.get(group)?.firstIndex ?? 1 });
+    }
+    pushEntries(records, update);
   }
   return records;
+}
+
+function pushEntries(records: GroupRecord[], { group, entries, payloads }: GroupUpdate): void {
+  const waiting = new Map(payloads.map((payload) => [payload.index, payload]));
+  for (const entry of entries) {
+    const payload = waiting.get(entry.index);
+    if (payload !== undefined) records.push({ type: "payload", group, ...payload });
+    waiting.delete(entry.index);
+    records.push({ type: "entry", group, entry });
+  }
+  for (const payload of waiting.values()) records.push({ type: "payload", group, ...payload });
 }
 
 /** Records that stand in for what is needed of the file, about `bytesMax` of them; none when nothing is. */
