@@ -11,8 +11,6 @@ export interface DriverRules {
   messagesWait(): boolean;
   /** Committed entries are applied only when what they came with is durable. */
   applyWaits(): boolean;
-  /** The turn goes on only when the log said that it is durable. */
-  logIsAwaited(): boolean;
   /** The log hears that the state holds everything up to the snapshot. */
   storesSnapshot(how: "compacted" | "installed"): boolean;
   /** How far the gate is open; `held`: how far each of the voters has payloads. */
@@ -33,7 +31,6 @@ export const standardRules: DriverRules = {
   hardStateToStore: (ready) => ready.hardState,
   messagesWait: () => true,
   applyWaits: () => true,
-  logIsAwaited: () => true,
   storesSnapshot: () => true,
   gateIndex: (held) => {
     const sorted = held.toSorted((a, b) => b - a);

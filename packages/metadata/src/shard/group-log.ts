@@ -65,6 +65,7 @@ export interface GroupLog {
   readPayload(group: GroupId, index: number): Promise<Uint8Array>;
   /** Lets old files go; what is needed of them is written again at the end. To be called now and then; does nothing while there is room. */
   reclaim(isInUse: PayloadUse): Promise<void>;
+  readonly fileCount: number;
   /** Above its bound: refuse new work until something was compacted. */
   readonly isFull: boolean;
   /** Why nothing can be written any more, or null. */

@@ -13,7 +13,8 @@
  *   0            the end of the stream; zeros follow
  * Configuration: | flags u8 (1 autoLeave) | voters | votersOutgoing | learners | learnersNext |, each: | count varint | ids varint … |
  */
-import { assert, ByteReader, ByteWriter, CfsError } from "@cfs/core";
+import { assert, ByteReader, CfsError } from "@cfs/core";
+import type { ByteWriter } from "@cfs/core";
 import type { Configuration, Entry, EntryKind, HardState, SnapshotMeta } from "./group-types.ts";
 
 export const groupRecordKinds = {
@@ -118,7 +119,9 @@ function decodeRecord(reader: ByteReader, kind: number): GroupRecord {
     case groupRecordKinds.compacted:
     case groupRecordKinds.installed: {
       const meta = { index: reader.varint(), term: reader.varint(), configuration: decodeConfiguration(reader) };
-      return kind === groupRecordKinds.compacted ? { type: "compacted", group, meta } : { type: "installed", group, meta, cutFrom: reader.varint() };
+      return kind === groupRecordKinds.compacted
+        ? { type: "compacted", group, meta }
+        : { type: "installed", group, meta, cutFrom: reader.varint() };
     }
     case groupRecordKinds.payload:
       return { type: "payload", group, index: reader.varint(), term: reader.varint(), bytes: reader.bytes() };
@@ -135,7 +138,8 @@ function decodeEntry(reader: ByteReader): Entry {
   const index = reader.varint();
   const term = reader.varint();
   const kind = reader.u8();
-  if (kind > 2 || index < 1 || term < 1) throw new CfsError("CORRUPT", `the group log holds an entry ${index} of kind ${kind}, term ${term}`);
+  if (kind > 2 || index < 1 || term < 1)
+    throw new CfsError("CORRUPT", `the group log holds an entry ${index} of kind ${kind}, term ${term}`);
   // Copied: the entry outlives the buffer that the file is read through.
   return { index, term, kind: kind as EntryKind, data: new Uint8Array(reader.bytes()) };
 }

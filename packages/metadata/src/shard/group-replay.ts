@@ -70,12 +70,14 @@ class GroupBuilder {
     for (let index = meta.index + 1; index <= this.#lastIndex; index++) {
       const kept = this.kept.get(index);
       if (kept === undefined) throw damaged(group, `lacks entry ${index} of those up to ${this.#lastIndex}`);
-      if (kept.entry.term < (entries.term(index - 1) ?? 0)) throw damaged(group, `has an entry ${index} of an older term than the one before`);
+      if (kept.entry.term < (entries.term(index - 1) ?? 0))
+        throw damaged(group, `has an entry ${index} of an older term than the one before`);
       entries.append(kept.entry, kept.fileId);
     }
     const { lastIndex } = entries;
     const hardState = this.hardState ?? { term: meta.term, vote: 0, commit: meta.index };
-    if (hardState.term < (entries.term(lastIndex) ?? 0)) throw damaged(group, `has entries of a later term than its own, ${hardState.term}`);
+    if (hardState.term < (entries.term(lastIndex) ?? 0))
+      throw damaged(group, `has entries of a later term than its own, ${hardState.term}`);
     // A write that was torn may hold the commit index without the entries: it was acknowledged to nobody.
     entries.setHardState({ ...hardState, commit: Math.max(meta.index, Math.min(hardState.commit, lastIndex)) }, this.hardStateFileId);
     for (const [index, place] of this.payloads) {

@@ -69,6 +69,8 @@ export class GroupReplica<Result> {
   #idleTicks = 0;
   /** Its Ready is being staged, written or activated. */
   isBusy = false;
+  /** Woken meanwhile: to be looked at when that is done. */
+  isWoken = false;
   isClosed = false;
 
   private constructor(parts: ReplicaParts<Result>, group: GroupId, entries: GroupEntries, machine: StateMachine<Result>) {
@@ -97,7 +99,7 @@ export class GroupReplica<Result> {
     );
     const options = { ...parts.options.raft, id: this.self, applied: machine.appliedIndex, commitGate: true };
     this.raft = parts.makeRaft({ storage: this.#storage(), random: parts.driver.random }, options);
-    this.desk.advance(this.#appliedIndex, true);
+    this.desk.advance(this.#appliedIndex);
   }
 
   /** CORRUPT when state and log do not fit together. */
@@ -139,6 +141,10 @@ export class GroupReplica<Result> {
 
   get role(): SoftState["role"] {
     return this.#soft.role;
+  }
+
+  get term(): number {
+    return this.#soft.term;
   }
 
   get leader(): number {
@@ -189,7 +195,8 @@ export class GroupReplica<Result> {
     this.raft.tick();
     this.waiters.tick();
     const isUp = (replica: number): boolean => this.#parts.isUp(this.group, replica);
-    this.desk.tick(this.#soft.leader, isUp);
+    const isIdle = this.desk.nearBytes > 0 && !this.isBusy && this.raft.status().lastIndex === this.#entries.lastIndex;
+    this.desk.tick(this.#soft.leader, isIdle, isUp);
     this.#idleTicks++;
     const { quiesceTicks } = this.#parts.options;
     if (quiesceTicks > 0 && this.#idleTicks >= quiesceTicks && this.#soft.role === "leader" && this.waiters.isEmpty) {
@@ -280,8 +287,7 @@ export class GroupReplica<Result> {
 
   /** Everything of the work is durable: what had to wait for that is sent. */
   send({ ready, update }: Work<Result>): void {
-    const isIdle = this.raft.status().lastIndex === this.#entries.lastIndex;
-    this.desk.advance(ready?.committed.at(-1)?.index ?? this.#appliedIndex, isIdle);
+    this.desk.advance(ready?.committed.at(-1)?.index ?? this.#appliedIndex);
     if (update.snapshot?.how === "compacted") this.#parts.listener.onCompacted?.(this.group, update.snapshot.meta);
     if (ready !== null && this.#parts.rules.messagesWait()) for (const message of ready.messages) this.desk.send(message);
   }
@@ -326,7 +332,8 @@ export class GroupReplica<Result> {
 
   /** Makes the state durable and lets the log before it go, aside from the turns. */
   compact(): void {
-    if (this.#checkpoint !== null || this.isClosed || this.#incoming !== null || this.#appliedIndex === this.#entries.snapshot.index) return;
+    if (this.#checkpoint !== null || this.isClosed || this.#incoming !== null || this.#appliedIndex === this.#entries.snapshot.index)
+      return;
     this.#checkpoint = this.#compactNow()
       .catch((reason: unknown) => this.#parts.fail(CfsError.from(reason)))
       .finally(() => {

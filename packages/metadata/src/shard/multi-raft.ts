@@ -8,7 +8,7 @@
  * Invariants: a message that depends on something durable is sent, and a command applied, only after the write that holds it is done. A
  * failed write or state ends everything: nothing is answered any more. Order: style of raft-ts (`Ready`); thesis, section 10.2.
  */
-import { assert, CfsError } from "@cfs/core";
+import { CfsError } from "@cfs/core";
 import { Raft } from "raft-ts";
 import type { Configuration, ConfigurationChange, ProposeResult, RaftStatus } from "raft-ts";
 import { encodeEnvelope } from "./envelope-format.ts";
@@ -16,18 +16,15 @@ import { standardRules } from "./driver-rules.ts";
 import { noUpdate } from "./group-log.ts";
 import type { GroupId } from "./group-log.ts";
 import { GroupReplica } from "./group-replica.ts";
-import type { ReplicaParts, Work } from "./group-replica.ts";
+import type { ReplicaParts } from "./group-replica.ts";
 import { Outbox } from "./peers.ts";
 import type { PeerId, PeerItem } from "./peers.ts";
 import { multiRaftDefaults } from "./shard-options.ts";
 import type { MultiRaftListener, MultiRaftOptions, MultiRaftParts } from "./shard-options.ts";
 import { SnapshotBudget } from "./snapshot-stream.ts";
-import type { Applied } from "./waiters.ts";
-
-export interface CallOptions {
-  /** Ends the wait with INTERRUPTED; what was proposed may still take effect. */
-  readonly signal?: AbortSignal;
-}
+import { Turns } from "./turns.ts";
+import { interruptible } from "./waiters.ts";
+import type { Applied, CallOptions } from "./waiters.ts";
 
 export interface GroupStatus extends RaftStatus {
   /** Applied to the state. */
@@ -45,28 +42,34 @@ export class MultiRaft<Result> {
   readonly #listener: MultiRaftListener;
   readonly #replicaParts: ReplicaParts<Result>;
   readonly #outbox: Outbox;
+  readonly #turns: Turns<Result>;
   readonly #groups: Map<GroupId, GroupReplica<Result>> = new Map();
-  readonly #dirty: Set<GroupReplica<Result>> = new Set();
   readonly #awake: Set<GroupReplica<Result>> = new Set();
   readonly #down: Set<PeerId> = new Set();
-  /** Staged or activated aside; awaited by close. */
-  readonly #aside: Set<Promise<void>> = new Set();
-  /** Staged, to be written in the next turn. */
-  #staged: Work<Result>[] = [];
   #state: "open" | "broken" | "closing" | "closed" = "open";
   #broken: CfsError | null = null;
-  #isScheduled = false;
-  #turn: Promise<void> | null = null;
   #cancelTick: (() => void) | null = null;
   #closing: Promise<void> | null = null;
   #reclaim: Promise<void> | null = null;
-  #mustReclaim = false;
 
   private constructor(parts: MultiRaftParts<Result>, options: MultiRaftOptions, listener: MultiRaftListener) {
     this.#parts = parts;
     this.#options = options;
     this.#listener = listener;
     this.#outbox = new Outbox(parts.peers);
+    this.#turns = new Turns({
+      log: parts.log,
+      clock: parts.clock,
+      outbox: this.#outbox,
+      schedule: parts.schedule ?? queueMicrotask,
+      turnBytesMax: options.turnBytesMax,
+      onWritten: (groupCount, durationMs) => listener.onWritten?.(groupCount, durationMs),
+      onCollected: (replica) => {
+        if (replica.raft.isQuiescent) this.#awake.delete(replica);
+      },
+      onSnapshotStored: () => this.#startReclaim(),
+      fail: (reason) => this.#fail(reason),
+    });
     this.#replicaParts = {
       driver: parts,
       rules: parts.rules ?? standardRules,
@@ -134,12 +137,11 @@ export class MultiRaft<Result> {
   async removeGroup(group: GroupId): Promise<void> {
     const replica = this.#group(group);
     this.#groups.delete(group);
-    this.#dirty.delete(replica);
     this.#awake.delete(replica);
     const written = this.#parts.log.append([{ ...noUpdate, group, isRemoved: true }]);
     await replica.close(new CfsError("NOT_FOUND", `group ${group} was removed from this node`));
     await written;
-    this.#mustReclaim = true;
+    this.#startReclaim();
   }
 
   async #openGroup(group: GroupId): Promise<void> {
@@ -154,10 +156,11 @@ export class MultiRaft<Result> {
    * leader where it is known. TIMED_OUT: leadership was lost, and the command may still take effect. Command and payload are given.
    */
   propose(group: GroupId, command: Uint8Array, payload: Uint8Array | null = null, options: CallOptions = {}): Promise<Applied<Result>> {
-    return this.#attempt(options, () => {
+    return interruptible(options, () => {
       const replica = this.#ready(group);
       const sizeBytes = payload?.length ?? 0;
-      if (payload !== null && !replica.desk.hasRoom(sizeBytes)) throw new CfsError("AGAIN", `group ${group} has too many payloads on their way`);
+      if (payload !== null && !replica.desk.hasRoom(sizeBytes))
+        throw new CfsError("AGAIN", `group ${group} has too many payloads on their way`);
       const head = payload === null ? null : { sizeBytes, crc: this.#parts.crc32c(payload) };
       const result = this.#taken(group, replica.raft.propose(encodeEnvelope({ command, payload: head })));
       if (payload !== null) replica.desk.propose({ index: result.index, term: result.term, bytes: payload });
@@ -167,7 +170,7 @@ export class MultiRaft<Result> {
 
   /** Resolves when the change is applied here; a joint change goes on by itself after that. */
   changeConfiguration(group: GroupId, change: ConfigurationChange, options: CallOptions = {}): Promise<Applied<Result>> {
-    return this.#attempt(options, () => {
+    return interruptible(options, () => {
       const replica = this.#ready(group);
       return this.#proposed(replica, this.#taken(group, replica.raft.proposeConfiguration(change)));
     });
@@ -182,11 +185,12 @@ export class MultiRaft<Result> {
 
   /** Resolves with the applied index when the state here is at least as new as everything that was answered before the call. */
   readIndex(group: GroupId, options: CallOptions = {}): Promise<number> {
-    return this.#attempt(options, () => {
+    return interruptible(options, () => {
       const replica = this.#ready(group);
       const context = replica.waiters.newContext();
       const result = replica.raft.readIndex(context);
-      if (!result.ok) throw new CfsError("AGAIN", `group ${group} cannot confirm a read: ${result.reason}`, { details: { reason: result.reason } });
+      if (!result.ok)
+        throw new CfsError("AGAIN", `group ${group} cannot confirm a read: ${result.reason}`, { details: { reason: result.reason } });
       const answered = replica.waiters.read(context);
       replica.touched();
       this.#wake(replica);
@@ -250,7 +254,8 @@ export class MultiRaft<Result> {
         const { message } = item;
         if (message.to !== replica.self) return;
         raft.step(message.type === "append" ? desk.admit(message, item.gate) : message);
-        if (message.type === "appendReply" && item.held > 0 && this.#isFromOwnTerm(replica, message.term)) desk.heldBy(message.from, item.held);
+        if (message.type === "appendReply" && item.held > 0 && this.#isFromOwnTerm(replica, message.term))
+          desk.heldBy(message.from, item.held);
         break;
       }
       case "payloads":
@@ -260,7 +265,7 @@ export class MultiRaft<Result> {
         if (this.#isFromOwnTerm(replica, item.term)) desk.heldBy(item.replica, item.index);
         break;
       case "want":
-        this.#runAside(this.#answer(replica, from, item.entries));
+        this.#turns.runAside(this.#answer(replica, from, item.entries));
         return;
     }
     this.#wake(replica);
@@ -270,10 +275,14 @@ export class MultiRaft<Result> {
     return replica.role === "leader" && replica.term === term;
   }
 
-  async #answer(replica: GroupReplica<Result>, to: PeerId, wanted: readonly { readonly index: number; readonly term: number }[]): Promise<void> {
+  async #answer(
+    replica: GroupReplica<Result>,
+    to: PeerId,
+    wanted: readonly { readonly index: number; readonly term: number }[],
+  ): Promise<void> {
     for await (const payload of replica.desk.find(wanted)) {
       this.#outbox.put(to, { type: "payloads", group: replica.group, payloads: [payload] });
-      this.#schedule();
+      this.#turns.schedule();
     }
   }
 
@@ -303,18 +312,6 @@ export class MultiRaft<Result> {
     throw new CfsError(code, `group ${group} did not take a proposal: ${reason}`, { details: { reason, leader } });
   }
 
-  async #attempt<T>(options: CallOptions, begin: () => Promise<T>): Promise<T> {
-    const { signal } = options;
-    if (signal === undefined) return begin();
-    if (signal.aborted) throw new CfsError("INTERRUPTED", "the call was given up", { cause: signal.reason });
-    const outcome = begin();
-    return new Promise<T>((resolve, reject) => {
-      const leave = (): void => reject(new CfsError("INTERRUPTED", "the wait was given up", { cause: signal.reason }));
-      signal.addEventListener("abort", leave, { once: true });
-      outcome.then(resolve, reject).finally(() => signal.removeEventListener("abort", leave));
-    });
-  }
-
   #checkOpen(): void {
     if (this.#state !== "open") throw this.#closedError();
   }
@@ -325,120 +322,13 @@ export class MultiRaft<Result> {
 
   #wake(replica: GroupReplica<Result>): void {
     if (this.#state !== "open" || replica.isClosed) return;
-    this.#dirty.add(replica);
     if (!replica.raft.isQuiescent) this.#awake.add(replica);
-    this.#schedule();
+    this.#turns.add(replica);
     this.#watch();
-  }
-
-  #schedule(): void {
-    if (this.#isScheduled || this.#turn !== null || this.#state !== "open") return;
-    this.#isScheduled = true;
-    (this.#parts.schedule ?? queueMicrotask)(() => {
-      this.#isScheduled = false;
-      if (this.#state !== "open") return;
-      this.#turn = this.#run()
-        .catch((reason: unknown) => this.#fail(reason))
-        .finally(() => {
-          this.#turn = null;
-          if (this.#dirty.size > 0 || this.#staged.length > 0) this.#schedule();
-        });
-    });
-  }
-
-  async #run(): Promise<void> {
-    for (;;) {
-      const works = this.#collect();
-      this.#outbox.flush();
-      if (works.length === 0) return;
-      await this.#persist(works);
-      if (this.#state === "broken") return;
-      this.#complete(works);
-    }
-  }
-
-  #collect(): Work<Result>[] {
-    const works = this.#staged;
-    this.#staged = [];
-    let sizeBytes = 0;
-    for (const replica of this.#dirty) {
-      if (replica.isBusy) continue; // It comes back when that is done.
-      if (sizeBytes >= this.#options.turnBytesMax) break;
-      this.#dirty.delete(replica);
-      const work = replica.collect();
-      if (replica.raft.isQuiescent) this.#awake.delete(replica);
-      if (work === null) continue;
-      replica.isBusy = true;
-      const { ready, update } = work;
-      for (const { data } of update.entries) sizeBytes += data.length;
-      for (const { bytes } of update.payloads) sizeBytes += bytes.length;
-      if (ready !== null && ready.snapshotChunks.length > 0) this.#runAside(this.#stage(work));
-      else works.push(work);
-    }
-    return works;
-  }
-
-  async #stage(work: Work<Result>): Promise<void> {
-    await work.replica.stage(work.ready as NonNullable<typeof work.ready>);
-    if (work.replica.isClosed) return;
-    this.#staged.push(work);
-    this.#schedule();
-  }
-
-  async #persist(works: readonly Work<Result>[]): Promise<void> {
-    const updates = works.filter(({ mustWrite, replica }) => mustWrite && !replica.isClosed).map(({ update }) => update);
-    if (updates.length === 0) return;
-    const beginMs = this.#parts.clock.monotonicMs();
-    const written = this.#parts.log.append(updates);
-    if (!this.#replicaParts.rules.logIsAwaited()) {
-      written.catch((reason: unknown) => this.#fail(reason));
-      return;
-    }
-    await written;
-    this.#listener.onWritten?.(updates.length, this.#parts.clock.monotonicMs() - beginMs);
-  }
-
-  #complete(works: readonly Work<Result>[]): void {
-    for (const work of works) {
-      if (work.replica.isClosed) continue;
-      work.replica.send(work);
-      this.#mustReclaim ||= work.update.snapshot !== null;
-    }
-    this.#outbox.flush();
-    for (const work of works) {
-      if (work.replica.isClosed) continue;
-      if (work.ready !== null && work.ready.snapshot !== null) this.#runAside(this.#activate(work));
-      else this.#finish(work);
-    }
-    if (this.#mustReclaim) this.#startReclaim();
-  }
-
-  async #activate(work: Work<Result>): Promise<void> {
-    const meta = work.ready?.snapshot ?? null;
-    if (meta !== null) await work.replica.activate(meta);
-    if (!work.replica.isClosed && this.#state === "open") this.#finish(work);
-  }
-
-  #finish(work: Work<Result>): void {
-    const { replica } = work;
-    replica.finish(work);
-    if (replica.raft.hasReady || replica.desk.hasLate) this.#wake(replica);
-    else if (this.#dirty.has(replica)) this.#schedule();
-  }
-
-  /** The driver owns the promise: close() waits for it, and a failure ends everything. */
-  #runAside(work: Promise<void>): void {
-    const owned = work
-      .catch((reason: unknown) => this.#fail(reason))
-      .finally(() => {
-        this.#aside.delete(owned);
-      });
-    this.#aside.add(owned);
   }
 
   #startReclaim(): void {
     if (this.#reclaim !== null || this.#state !== "open") return;
-    this.#mustReclaim = false;
     this.#reclaim = this.#parts.log
       .reclaim((group, index) => this.#groups.get(group)?.isPayloadInUse(index) ?? true)
       .catch((reason: unknown) => this.#fail(reason))
@@ -462,16 +352,17 @@ export class MultiRaft<Result> {
     for (const replica of this.#awake) {
       replica.tick();
       if (isFull) replica.compact();
-      if (replica.raft.hasReady) this.#dirty.add(replica);
+      if (replica.raft.hasReady) this.#turns.add(replica);
       else if (replica.raft.isQuiescent) this.#awake.delete(replica);
     }
-    this.#schedule();
+    this.#turns.schedule();
     if (this.#parts.log.fileCount > 1) this.#startReclaim();
   }
 
   #fail(reason: unknown): void {
     if (this.#state !== "open") return;
     this.#state = "broken";
+    this.#turns.stop();
     const error = reason instanceof CfsError ? reason : new CfsError("IO", "the shard driver failed", { cause: reason });
     this.#broken = error;
     this.#cancelTick?.();
@@ -495,8 +386,7 @@ export class MultiRaft<Result> {
     this.#state = "closing";
     this.#cancelTick?.();
     this.#cancelTick = null;
-    await this.#turn;
-    await Promise.all(this.#aside);
+    await this.#turns.close();
     await this.#reclaim;
     const problems: unknown[] = [];
     const attempt = async (work: () => Promise<void>): Promise<void> => {
@@ -506,10 +396,8 @@ export class MultiRaft<Result> {
     if (wasOpen && updates.length > 0 && this.#parts.log.broken === null) await attempt(() => this.#parts.log.append(updates));
     for (const replica of [...this.#groups.values()].toReversed()) await attempt(() => replica.close(this.#closedError()));
     this.#groups.clear();
-    this.#dirty.clear();
     this.#awake.clear();
     this.#state = "closed";
-    assert(this.#aside.size === 0, "nothing runs aside any more");
     if (problems.length > 0) throw new AggregateError(problems, "the shard driver did not close cleanly");
   }
 }

@@ -200,11 +200,11 @@ export class PayloadDesk {
     this.#passed = Math.min(this.#passed, index - 1);
   }
 
-  /** Entries and payloads were written, or `committed` rose. `isIdle`: Raft has nothing that is not durable. */
-  advance(committed: number, isIdle: boolean): void {
+  /** Entries and payloads were written, or `committed` rose. */
+  advance(committed: number): void {
     this.#committed = committed;
     this.#count();
-    this.#forget(isIdle);
+    this.#forget();
     if (!this.#isLeader) return;
     this.#gate = Math.max(this.#gate, committed);
     this.#moveGate(this.#parts.rules.heldIndex(this.#held, Math.max(this.#held, this.#promisedIndex())));
@@ -227,12 +227,10 @@ export class PayloadDesk {
   }
 
   /** Drops payloads that nobody here needs in memory any more. */
-  #forget(isIdle: boolean): void {
-    for (const [key, near] of this.#near) {
-      const { index, term } = near.payload;
-      const isDurable = this.#parts.entries.hasPayload(index, term);
-      if (isDurable && (!this.#isLeader || index <= this.#gate)) this.#drop(key);
-      else if (!isDurable && isIdle) near.isAdmitted = false;
+  #forget(): void {
+    for (const [key, { payload }] of this.#near) {
+      const isDurable = this.#parts.entries.hasPayload(payload.index, payload.term);
+      if (isDurable && (!this.#isLeader || payload.index <= this.#gate)) this.#drop(key);
     }
   }
 
@@ -269,7 +267,7 @@ export class PayloadDesk {
     const gate = this.#parts.rules.gateIndex([own, ...others]);
     if (gate <= this.#gate) return;
     this.#gate = gate;
-    this.#forget(false);
+    this.#forget();
     this.#flush();
     this.#parts.wake();
   }
@@ -357,21 +355,23 @@ export class PayloadDesk {
     );
   }
 
-  /** A node asks for payloads that it lacks. */
-  async answer(replica: number, wanted: readonly { readonly index: number; readonly term: number }[]): Promise<void> {
+  /** Payloads that another node lacks, as far as they are here. */
+  async *find(wanted: readonly { readonly index: number; readonly term: number }[]): AsyncGenerator<Payload> {
     for (const { index, term } of wanted.slice(0, wantMax)) {
       if (!this.#parts.entries.hasPayload(index, term)) continue;
       // One that cannot be read here is asked of another holder.
       const bytes = await this.#parts.read(index).catch(() => null);
-      if (bytes === null || !this.#parts.entries.hasPayload(index, term)) continue;
-      this.#parts.send(replica, { type: "payloads", group: this.#parts.group, payloads: [{ index, term, bytes }] });
+      if (bytes !== null && this.#parts.entries.hasPayload(index, term)) yield { index, term, bytes };
     }
-    this.#parts.wake();
   }
 
-  /** Time passed: looks for another mate when this one does not answer, and asks for what is missing here. */
-  tick(leader: number, isUp: (replica: number) => boolean): void {
+  /**
+   * Time passed: looks for another mate when this one does not answer, and asks for what is missing here. `isIdle`: Raft has nothing that is not
+   * durable, so what waits for an entry waits in vain.
+   */
+  tick(leader: number, isIdle: boolean, isUp: (replica: number) => boolean): void {
     const { entries } = this.#parts;
+    if (isIdle) for (const near of this.#near.values()) near.isAdmitted &&= this.#isLeader;
     if (this.#isLeader) {
       const isStuck = this.#gate < entries.lastIndex && this.#gate === this.#stuckAt;
       this.#stuckTicks = isStuck ? this.#stuckTicks + 1 : 0;

@@ -17,7 +17,6 @@ export interface Applied<Result> {
 
 interface Proposal<Result> {
   readonly term: number;
-  readonly payloadBytes: number;
   readonly resolve: (applied: Applied<Result>) => void;
   readonly reject: (reason: CfsError) => void;
 }
@@ -51,10 +50,10 @@ export class Waiters<Result> {
     return this.#reads.size > 0;
   }
 
-  proposed(index: number, term: number, payloadBytes: number): Promise<Applied<Result>> {
+  proposed(index: number, term: number): Promise<Applied<Result>> {
     // Raft cut the entry that had this index: another leader's took its place, or will.
     this.#proposals.get(index)?.reject(unknownOutcome(index));
-    return new Promise((resolve, reject) => this.#proposals.set(index, { term, payloadBytes, resolve, reject }));
+    return new Promise((resolve, reject) => this.#proposals.set(index, { term, resolve, reject }));
   }
 
   /** The entry was applied; null: no command. */
@@ -121,5 +120,27 @@ export class Waiters<Result> {
 }
 
 function unknownOutcome(index: number): CfsError {
-  return new CfsError("TIMED_OUT", `leadership was lost before entry ${index} was committed: it may still take effect`, { details: { index } });
+  return new CfsError("TIMED_OUT", `leadership was lost before entry ${index} was committed: it may still take effect`, {
+    details: { index },
+  });
+}
+
+export interface CallOptions {
+  /** Ends the wait with INTERRUPTED; what was proposed may still take effect. */
+  readonly signal?: AbortSignal;
+}
+
+/** Waits for what `begin` gives, or until the signal says that nobody wants it any more. */
+export async function interruptible<T>({ signal }: CallOptions, begin: () => Promise<T>): Promise<T> {
+  if (signal === undefined) return begin();
+  if (signal.aborted) throw new CfsError("INTERRUPTED", "the call was given up", { cause: signal.reason });
+  const outcome = begin();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const leave = (): void => reject(new CfsError("INTERRUPTED", "the wait was given up", { cause: signal.reason }));
+  signal.addEventListener("abort", leave, { once: true });
+  try {
+    return await Promise.race([outcome, aborted]);
+  } finally {
+    signal.removeEventListener("abort", leave);
+  }
 }

@@ -94,6 +94,10 @@ export class FileGroupLog implements GroupLog {
     return this.#broken;
   }
 
+  get fileCount(): number {
+    return this.#files.length;
+  }
+
   get isFull(): boolean {
     return this.#totalBytes > this.#settings.totalBytesMax;
   }
@@ -323,7 +327,10 @@ export class FileGroupLog implements GroupLog {
 function settingsOf(options: GroupLogOptions): GroupLogSettings {
   const frameBytes = options.frameBytes ?? bufferBytesMax;
   const fileBytes = options.fileBytes ?? 64 << 20;
-  assert(frameBytes <= bufferBytesMax && frameBytes >= 8192 && (frameBytes & (frameBytes - 1)) === 0, "frameBytes is a power of two from 8192");
+  assert(
+    frameBytes <= bufferBytesMax && frameBytes >= 8192 && (frameBytes & (frameBytes - 1)) === 0,
+    "frameBytes is a power of two from 8192",
+  );
   assert(fileBytes % 4096 === 0 && fileBytes >= 2 * frameBytes, "a file holds two of the largest frames");
   const defaults = { reclaimBytes: 4 * fileBytes, totalBytesMax: 16 * fileBytes };
   return { ...defaults, ...options, frameBytes, fileBytes };

@@ -139,7 +139,10 @@ export class FrameScan {
       const sector = await this.#sector(at);
       if (sector === "empty") continue;
       if (sector === "damaged") {
-        throw new CfsError("CORRUPT", `a sector of ${log.path} at ${at} is damaged, behind frame ${log.frames}: acknowledged entries may be gone`);
+        throw new CfsError(
+          "CORRUPT",
+          `a sector of ${log.path} at ${at} is damaged, behind frame ${log.frames}: acknowledged entries may be gone`,
+        );
       }
       if (sector.frame !== log.frames + 1) {
         const message = `frame ${log.frames + 1} of ${log.path} is not whole, but frame ${sector.frame} is there at ${at}: acknowledged entries are gone`;
@@ -184,7 +187,10 @@ export async function readPlace(parts: FileParts, log: LogFile, place: PayloadPl
       const isThere = at + sectorBytes - alignedBegin <= count;
       const sector = isThere ? decodeSector(bytes, at - alignedBegin, log.header.nonce, at, parts.crc32c) : "empty";
       if (typeof sector === "string" || sector.frame !== place.frame) {
-        throw new CfsError("CORRUPT", `a payload in ${log.path} at ${place.frameOffsetBytes} is damaged: its sector at ${at} is not what was written`);
+        throw new CfsError(
+          "CORRUPT",
+          `a payload in ${log.path} at ${place.frameOffsetBytes} is damaged: its sector at ${at} is not what was written`,
+        );
       }
     }
     return gatherStream(bytes.subarray(begin - alignedBegin), place.streamOffset, place.streamOffset + place.sizeBytes);

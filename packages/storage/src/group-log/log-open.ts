@@ -72,7 +72,10 @@ async function removeUnwritten(parts: FileParts, directory: string, fileId: numb
   const { io } = parts;
   const path = `${directory}/${fileName(fileId)}`;
   const file = await io.open(path, { direct: true, dataSync: true, create: false, exclusive: false, readOnly: false });
-  const count = await io.read(file, window, 0).finally(() => io.close(file));
+  const reading = io.read(file, window, 0);
+  await Promise.allSettled([reading]);
+  await io.close(file);
+  const count = await reading;
   if (!isNewest || !isZero(window.subarray(0, count))) {
     throw new CfsError("CORRUPT", `group log file ${path} has no header`);
   }
@@ -102,5 +105,8 @@ async function replayFile(
   }
   if (frameCount === null) return scan.tail();
   if (log.frames === frameCount) return "clean";
-  throw new CfsError("CORRUPT", `frame ${log.frames + 1} of ${log.path} at ${log.endBytes} is damaged; ${frameCount} frames were acknowledged`);
+  throw new CfsError(
+    "CORRUPT",
+    `frame ${log.frames + 1} of ${log.path} at ${log.endBytes} is damaged; ${frameCount} frames were acknowledged`,
+  );
 }
