@@ -1,0 +1,48 @@
+/** What a replica tells about itself: for people, metrics, and the host's decisions (whom to transfer to, what to compact). */
+import type { Configuration } from "./configuration.ts";
+import type { NodeId } from "./entry.ts";
+import type { Role } from "./ready.ts";
+
+export const progressStates = ["probe", "replicate", "snapshot"] as const;
+export type ProgressState = (typeof progressStates)[number];
+
+export interface ProgressStatus {
+  readonly node: NodeId;
+  readonly state: ProgressState;
+  /** The follower is known to have the leader's log up to here. */
+  readonly match: number;
+  /** What is sent next. */
+  readonly next: number;
+  readonly inflightMessages: number;
+  readonly inflightBytes: number;
+  /** Heard from since the last check of the quorum. */
+  readonly isActive: boolean;
+  /** Of the snapshot that streams to it, or null. */
+  readonly snapshotIndex: number | null;
+  readonly snapshotOffset: number;
+}
+
+export interface RaftStatus {
+  readonly id: NodeId;
+  readonly role: Role;
+  readonly leader: NodeId;
+  readonly term: number;
+  readonly vote: NodeId;
+  readonly commit: number;
+  /** Handed to the host and confirmed by advance(). */
+  readonly applied: number;
+  readonly firstIndex: number;
+  readonly lastIndex: number;
+  /** The last index that is durable here. */
+  readonly stableIndex: number;
+  /** Infinity when the commit gate is not used. */
+  readonly gateIndex: number;
+  readonly configuration: Configuration;
+  readonly isQuiescent: boolean;
+  /** 0: no transfer under way. */
+  readonly transferTarget: NodeId;
+  readonly uncommittedBytes: number;
+  readonly readsPending: number;
+  /** Of the followers, by node; empty unless leader. */
+  readonly progress: readonly ProgressStatus[];
+}
