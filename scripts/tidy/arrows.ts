@@ -12,6 +12,7 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
   native: ["core"],
   "raft-ts": ["core"],
   metadata: ["core", "raft-ts"],
+  membership: ["core"],
   rpc: ["core"],
   storage: ["core", "metadata", "native"],
   vfs: ["core", "metadata"],
@@ -19,12 +20,13 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
   server: ["core", "metadata", "storage", "rpc", "native"],
   client: ["core", "metadata", "rpc", "vfs", "gateways", "native"],
   cli: ["core", "client", "server", "rpc"],
-  testkit: ["core", "native", "raft-ts", "metadata", "rpc", "storage", "vfs", "gateways", "server", "client"],
+  testkit: ["core", "native", "raft-ts", "metadata", "membership", "rpc", "storage", "vfs", "gateways", "server", "client"],
 };
 
 /** Folders and files that hold rules only: they import core and each other, and nothing of Node. */
 export const purePaths: readonly string[] = [
   "packages/raft-ts/src/",
+  "packages/membership/src/swim/",
   "packages/metadata/src/namespace/",
   "packages/metadata/src/kv/ordered-kv.ts",
 ];

@@ -1,0 +1,2 @@
+/** Equipment for tests of membership. */
+export {};
