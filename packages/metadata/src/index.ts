@@ -48,7 +48,7 @@ export type { ApplyContext, ContentState, Missing, Outcome, State } from "./name
 export { grantCountMax } from "./namespace/system.ts";
 export { fileSizeMax } from "./namespace/truncate.ts";
 export { fitsInline, needsSpill } from "./namespace/write.ts";
-export { xattrListBytesMax, xattrNameBytesMax, xattrValueBytesMax } from "./namespace/xattr.ts";
+export { hasXattrNamespace, xattrListBytesMax, xattrNameBytesMax, xattrValueBytesMax } from "./namespace/xattr.ts";
 export { decodeEntry, encodeEntry } from "./shard/entry-format.ts";
 export type { Entry } from "./shard/entry-format.ts";
 export type { LogPlace, LogRecord, Proposal, Proposed, ShardDriver, ShardLog, ShardStore } from "./shard/shard-driver.ts";
