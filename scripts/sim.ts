@@ -40,14 +40,17 @@ const workerCount = Math.max(1, Number(values.workers));
 
 async function main(): Promise<boolean> {
   if (values.help) {
-    console.log("pnpm sim [FAMILY…] [--seed N [--trace] [--bug NAME]] [--from N] [--count N | --minutes N] [--workers N] [--planted] [--ci]\n");
+    console.log(
+      "pnpm sim [FAMILY…] [--seed N [--trace] [--bug NAME]] [--from N] [--count N | --minutes N] [--workers N] [--planted] [--ci]\n",
+    );
     for (const { name, about } of families) console.log(`  --${name.padEnd(8)} ${about}`);
     return true;
   }
   if (values.planted) return runPlanted(asked, { seedsMax: Number(values.count ?? 500), workerCount, bug: values.bug ?? null });
   if (values.seed !== undefined) {
     const outcomes = [];
-    for (const family of asked) outcomes.push(await tellSeed(family, Number(values.seed), { isTold: values.trace, planted: values.bug ?? null }));
+    for (const family of asked)
+      outcomes.push(await tellSeed(family, Number(values.seed), { isTold: values.trace, planted: values.bug ?? null }));
     return outcomes.every((isGood) => isGood);
   }
   const minutes = values.minutes === undefined ? null : Number(values.minutes);

@@ -26,7 +26,8 @@ export async function runPlanted(families: readonly Family[], options: PlantedOp
   const wanted = tasks.filter(({ bug }) => options.bug === null || options.bug === bug);
   const rows: Row[] = [];
   const work = async (): Promise<void> => {
-    for (let task = wanted.shift(); task !== undefined; task = wanted.shift()) rows.push(await hunt(task.family, task.bug, options.seedsMax));
+    for (let task = wanted.shift(); task !== undefined; task = wanted.shift())
+      rows.push(await hunt(task.family, task.bug, options.seedsMax));
   };
   await Promise.all(Array.from({ length: options.workerCount }, work));
   rows.sort((one, other) => one.family.localeCompare(other.family) || one.bug.localeCompare(other.bug));

@@ -8,6 +8,7 @@ export function replayLine(family: string, seed: number, violation: Error): stri
 let known: string | null = null;
 
 function commit(): string {
-  known ??= spawnSync("git", ["describe", "--always", "--dirty"], { cwd: import.meta.dirname, encoding: "utf8" }).stdout?.trim() || "unknown";
+  known ??=
+    spawnSync("git", ["describe", "--always", "--dirty"], { cwd: import.meta.dirname, encoding: "utf8" }).stdout?.trim() || "unknown";
   return known;
 }

@@ -7,13 +7,13 @@ import { registerModel } from "./register-model.ts";
 import type { RegisterInput, RegisterOutput } from "./register-model.ts";
 
 /**
- * One line per client: "A  [w1--]  [r1]". An operation stands where its brackets stand; "w1" writes 1, "r1" read 1, "s12+" swapped 1 for 2, "s12-" did
- * not. Without the closing bracket the answer never came. A letter before the operation names the key: "y:w1".
+ * One line per client: "A  [w1--]  [r1]". An operation stands where its brackets stand; "w1" writes 1, "r1" read 1, "s12:1" would swap 1 for 2 and
+ * found 1. Without the closing bracket the answer never came. A letter before the operation names the key: "y:w1".
  */
 function drawn(...lines: readonly string[]): Operation<RegisterInput, RegisterOutput>[] {
   return lines.flatMap((line, client) =>
-    [...line.matchAll(/\[(?:([a-z]):)?([wrs])(\d)(\d?)([+-]?)[- ]*(\]?)/g)].map((match) => {
-      const [whole, key = "x", verb, first, second, sign, end] = match;
+    [...line.matchAll(/\[(?:([a-z]):)?([wrs])(\d)(\d?)(?::(\d))?[- ]*(\]?)/g)].map((match) => {
+      const [whole, key = "x", verb, first, second, found, end] = match;
       const input: RegisterInput =
         verb === "w"
           ? { kind: "write", key, value: Number(first) }
@@ -21,7 +21,11 @@ function drawn(...lines: readonly string[]): Operation<RegisterInput, RegisterOu
             ? { kind: "read", key }
             : { kind: "swap", key, expected: Number(first), value: Number(second) };
       const output: RegisterOutput =
-        verb === "w" ? { kind: "done" } : verb === "r" ? { kind: "value", value: Number(first) } : { kind: "swapped", isDone: sign === "+" };
+        verb === "w"
+          ? { kind: "done" }
+          : verb === "r"
+            ? { kind: "value", value: Number(first) }
+            : { kind: "swapped", found: Number(found) };
       const isAnswered = end === "]";
       return {
         client,
@@ -44,7 +48,7 @@ test.each<readonly [string, readonly string[]]>([
   ["two writes at once, in the order that the reads want", ["[w1------]       [r1]", " [w2------]          "]],
   ["a write that never answered was seen", ["[w1", "     [r0] [r1] [r1]"]],
   ["a write that never answered was not seen", ["[w1", "     [r0] [r0] [r0]"]],
-  ["a swap that never answered changed what another swap expected", ["[w1] [s12", "            [s23+] [r3]"]],
+  ["a swap that never answered changed what another swap expected", ["[w1] [s12", "            [s23:2] [r3]"]],
   ["keys do not touch each other", ["[x:w1] [y:r0]", "[y:w2--------] [x:r1]"]],
   ["the read of one client orders the writes of two others", ["[w1----------------]", "  [w2-----------]", "      [r1] [r2]     "]],
 ])("allowed: %s", (_name, lines) => expect(verdictOf(...lines)).toBe("linearizable"));
@@ -56,8 +60,8 @@ test.each<readonly [string, readonly string[]]>([
   ["new and then old again", ["[w1]  [w2---------------]", "        [r2]  [r1]       "]],
   ["two readers see two orders", ["[w1---------------------]", "[w2---------------------]", "  [r1] [r2]  ", "             [r2] [r1]"]],
   ["an acknowledged write is lost", ["[w1] [r0]"]],
-  ["both of two swaps succeeded", ["[w1] [s12+----]", "     [s13+----]"]],
-  ["a swap failed although nobody else wrote", ["[w1] [s12-]"]],
+  ["both of two swaps succeeded", ["[w1] [s12:1----]", "     [s13:1----]"]],
+  ["a swap found what was there before", ["[w1] [s12:0]"]],
   ["a write that never answered was seen, then not", ["[w1", "     [r1] [r0]"]],
   ["one key of two is wrong", ["[x:w1] [x:r1]", "[y:w2] [y:r0]"]],
 ])("refused: %s", (_name, lines) => expect(verdictOf(...lines)).toBe("violation"));

@@ -12,8 +12,8 @@ const forbidden: readonly (readonly [object: Record<string, unknown>, name: stri
   [Math as unknown as Record<string, unknown>, "random", "Math.random"],
   [performance as unknown as Record<string, unknown>, "now", "performance.now"],
   [process as unknown as Record<string, unknown>, "hrtime", "process.hrtime"],
-  [globalThis as unknown as Record<string, unknown>, "setTimeout", "setTimeout"],
-  [globalThis as unknown as Record<string, unknown>, "setInterval", "setInterval"],
+  [globalThis, "setTimeout", "setTimeout"],
+  [globalThis, "setInterval", "setInterval"],
   [crypto as unknown as Record<string, unknown>, "getRandomValues", "crypto.getRandomValues"],
   [crypto as unknown as Record<string, unknown>, "randomUUID", "crypto.randomUUID"],
 ];

@@ -44,7 +44,8 @@ export class Trace {
   }
 
   #tell(atUs: number, who: number, what: string, details: readonly Detail[]): void {
-    const line = `${(atUs / 1e6).toFixed(6).padStart(12)} ${who === 0 ? "*" : `n${who}`}`.padEnd(17) + ` ${what} ${details.join(" ")}`.trimEnd();
+    const line =
+      `${(atUs / 1e6).toFixed(6).padStart(12)} ${who === 0 ? "*" : `n${who}`}`.padEnd(17) + ` ${what} ${details.join(" ")}`.trimEnd();
     this.#lines.push(line);
     if (this.#lines.length > linesMax) this.#lines = this.#lines.slice(linesMax / 2);
     this.#print?.(line);

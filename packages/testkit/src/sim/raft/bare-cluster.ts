@@ -73,6 +73,8 @@ export class BareCluster implements Patient {
   readonly #random: SimRandom;
   readonly #options: BareClusterOptions;
   readonly #machines: BareMachine[] = [];
+  /** Those that are lost included: what was on their media counted when it was counted. */
+  readonly #everyNode: Map<NodeId, BareNode> = new Map();
   readonly #wanted: Set<NodeId> = new Set();
   #lastId: NodeId = 0;
 
@@ -117,7 +119,8 @@ export class BareCluster implements Patient {
       for (const id of this.#wanted) {
         const replica = this.#machines.find((machine) => machine.id === id)?.node.replicas.get(group);
         if (replica === undefined) return `n${id} has no replica of group ${group}`;
-        if (replica.appliedIndex !== leader.appliedIndex) return `n${id} has applied ${replica.appliedIndex} of group ${group}, not ${leader.appliedIndex}`;
+        if (replica.appliedIndex !== leader.appliedIndex)
+          return `n${id} has applied ${replica.appliedIndex} of group ${group}, not ${leader.appliedIndex}`;
         if (replica.digest !== leader.digest) return `n${id} has another state of group ${group}`;
       }
     }
@@ -141,6 +144,12 @@ export class BareCluster implements Patient {
     this.#wanted.add(this.#addMachine(null));
   }
 
+  /** Where a disturbance hurts most. */
+  favourite(): Machine | null {
+    const id = this.#leader(this.#random.below(this.checkers.length))?.raft.status().id;
+    return this.#machines.find((machine) => machine.id === id) ?? null;
+  }
+
   resize(): void {
     if (!this.#isSettled() || this.#lastId >= machinesMax) return;
     const ids = this.#random.shuffled([...this.#wanted]);
@@ -155,14 +164,25 @@ export class BareCluster implements Patient {
       if (!isTaken) reply({ refusedFor: 0 });
       return;
     }
-    const result = replica.propose(encodeCommand(input, this.#options.commandPaddingBytes), (output) => reply(output === null ? "never" : { output }));
+    const result = replica.propose(encodeCommand(input, this.#options.commandPaddingBytes), (output) =>
+      reply(output === null ? "never" : { output }),
+    );
     if ("term" in result) placed(result);
     else reply({ refusedFor: result.leader });
   }
 
+  #isOnQuorum(group: number, configurations: readonly Configuration[], index: number, term: number): boolean {
+    const isThere = (id: NodeId): boolean => this.#everyNode.get(id)?.logOf(group)?.isDurable(index, term) === true;
+    const isMajority = (voters: readonly NodeId[]): boolean => voters.filter(isThere).length * 2 > voters.length || voters.length === 0;
+    return configurations.some(({ voters, votersOutgoing }) => isMajority(voters) && isMajority(votersOutgoing));
+  }
+
   #addMachine(founding: Configuration | null): NodeId {
     const { checkers, links: network } = this;
-    const node = new BareNode({ sim: this.#sim, network, checkers, random: this.#random.fork(`node ${++this.#lastId}`) }, this.#options, this.#lastId);
+    const random = this.#random.fork(`node ${++this.#lastId}`);
+    const isOnQuorum = this.#isOnQuorum.bind(this);
+    const node = new BareNode({ sim: this.#sim, network, checkers, random, isOnQuorum }, this.#options, this.#lastId);
+    this.#everyNode.set(node.id, node);
     for (const group of checkers.keys()) node.host(group, founding);
     this.#machines.push(new BareMachine(node));
     node.start();

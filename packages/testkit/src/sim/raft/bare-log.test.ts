@@ -52,8 +52,14 @@ test("a snapshot may be newer than the log begins, and one from outside replaces
 test("the machine tells histories and contents apart, and a snapshot brings both", () => {
   const machine = new RegisterMachine();
   machine.apply(1, 1, encodeCommand({ kind: "write", key: "k1", value: 5 }, 0));
-  expect(machine.apply(2, 1, encodeCommand({ kind: "swap", key: "k1", expected: 5, value: 6 }, 9))).toEqual({ kind: "swapped", isDone: true });
-  expect(machine.apply(3, 1, encodeCommand({ kind: "swap", key: "k1", expected: 5, value: 7 }, 0))).toEqual({ kind: "swapped", isDone: false });
+  expect(machine.apply(2, 1, encodeCommand({ kind: "swap", key: "k1", expected: 5, value: 6 }, 9))).toEqual({
+    kind: "swapped",
+    found: 5,
+  });
+  expect(machine.apply(3, 1, encodeCommand({ kind: "swap", key: "k1", expected: 5, value: 7 }, 0))).toEqual({
+    kind: "swapped",
+    found: 6,
+  });
   const copy = RegisterMachine.restore(machine.snapshot(50));
   expect([copy.appliedIndex, copy.digest, copy.read("k1")]).toEqual([3, machine.digest, 6]);
   copy.apply(4, 1, null);

@@ -104,6 +104,21 @@ export class BareLog implements LogStorage {
     return this.#visible.hardState;
   }
 
+  /** What a power failure would leave. */
+  get durableHardState(): HardState {
+    return this.#medium.hardState;
+  }
+
+  get durableLastIndex(): number {
+    return this.#medium.baseIndex + this.#medium.entries.length;
+  }
+
+  /** Whether a power failure would leave this entry, or a snapshot that has its effects. */
+  isDurable(index: number, term: number): boolean {
+    const { baseIndex, entries } = this.#medium;
+    return index <= baseIndex || entries[index - baseIndex - 1]?.term === term;
+  }
+
   get ownSnapshot(): StoredSnapshot {
     return this.#visible.snapshot;
   }

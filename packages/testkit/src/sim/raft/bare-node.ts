@@ -28,6 +28,7 @@ export interface BareNodeParts {
   readonly network: SimNetwork<GroupMessage>;
   readonly checkers: readonly RaftChecker[];
   readonly random: SimRandom;
+  isOnQuorum(group: number, configurations: readonly Configuration[], index: number, term: number): boolean;
 }
 
 export interface BareNodeOptions extends ReplicaSettings {
@@ -80,6 +81,11 @@ export class BareNode {
     const joining: Configuration = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
     this.#logs.set(group, BareLog.founded(configuration ?? joining, new RegisterMachine().snapshot(0)));
     if (this.process.isUp) this.#startReplica(group);
+  }
+
+  /** What a power failure would leave of the group here, or null when it was never here. */
+  logOf(group: number): BareLog | null {
+    return this.replicas.get(group)?.log ?? this.#logs.get(group) ?? null;
   }
 
   start(): void {
@@ -143,6 +149,8 @@ export class BareNode {
       group,
       checker,
       random,
+      isOnQuorum: (configurations: readonly Configuration[], index: number, term: number): boolean =>
+        this.#parts.isOnQuorum(group, configurations, index, term),
       send: (message: Message): void => network.send(this.id, message.to, { group, message }),
       sync: (done: () => void): void => this.#sync(done),
       note: (what: string, ...details: readonly (number | string)[]): void => sim.note(this.id, what, ...details),

@@ -6,7 +6,7 @@
  */
 import { assert } from "@cfs/core";
 import { entryKinds, Raft } from "raft-ts";
-import type { ConfigurationChange, Entry, Message, RaftOptions, RaftRules, Ready, Role, SnapshotChunk } from "raft-ts";
+import type { Configuration, ConfigurationChange, Entry, Message, RaftOptions, RaftRules, Ready, Role, SnapshotChunk } from "raft-ts";
 
 import type { RegisterOutput } from "../../linearizability/index.ts";
 import type { SimRandom } from "../engine/sim-random.ts";
@@ -22,6 +22,8 @@ export interface ReplicaHost {
   readonly checker: RaftChecker;
   readonly random: SimRandom;
   send(message: Message): void;
+  /** Whether the media of a quorum of one of these configurations hold the entry. */
+  isOnQuorum(configurations: readonly Configuration[], index: number, term: number): boolean;
   /** Calls back when what was stored is synced. */
   sync(done: () => void): void;
   note(what: string, ...details: readonly (number | string)[]): void;
@@ -65,6 +67,9 @@ export class BareReplica {
   /** Up to here the host is about to open the commit gate. */
   gateAsked = 0;
   #gateIndex = 0;
+  /** When it became leader. */
+  #electedCommit = 0;
+  #configurationIndex = 0;
 
   constructor(host: ReplicaHost, settings: ReplicaSettings, log: BareLog) {
     this.#host = host;
@@ -141,7 +146,7 @@ export class BareReplica {
     while (this.#isRunning && !this.#isWriting && this.raft.hasReady) {
       const ready = this.raft.ready();
       if (ready === null) return;
-      for (const message of ready.earlyMessages) this.#host.send(message);
+      for (const message of ready.earlyMessages) this.#send(message);
       const batch = this.#batchOf(ready);
       if (batch === null) {
         this.#finish(ready, emptyBatch);
@@ -195,9 +200,8 @@ export class BareReplica {
     if (first !== undefined) checker.stored(node, batch.entries, this.log.term(first.index - 1) ?? 0);
     if (ready.hardState !== null) checker.commit(node, ready.hardState.commit, false);
     this.#heed(ready);
-    if (this.role === "leader" && this.#settings.options.commitGate)
-      checker.gate(node, this.log.hardState.commit, this.#gateIndex);
-    for (const message of ready.messages) this.#host.send(message);
+    if (this.role === "leader") this.#checkLeader(ready);
+    for (const message of ready.messages) this.#send(message);
     for (const entry of ready.committed) this.#apply(entry);
     for (const { context, index } of ready.reads) {
       const read = this.#reads.get(context);
@@ -216,13 +220,39 @@ export class BareReplica {
     if (role === "leader" && this.role !== "leader") {
       this.#gateIndex = this.log.hardState.commit;
       this.gateAsked = this.#gateIndex;
+      this.#electedCommit = this.log.hardState.commit;
+      this.#configurationIndex = this.#lastConfigurationIndex();
       this.#host.checker.elected(this.#host.node, term, this.log.lastIndex, (index) => this.log.term(index));
     }
     this.role = role;
   }
 
+  #checkLeader(ready: Ready): void {
+    const { checker, node } = this.#host;
+    const { commit, term } = this.log.hardState;
+    if (this.#settings.options.commitGate) checker.gate(node, commit, this.#gateIndex);
+    else if (commit > this.#electedCommit) checker.counted(node, commit, this.log.term(commit), term);
+    for (const entry of ready.entries) {
+      if (entry.kind !== entryKinds.configuration) continue;
+      if (entry.term === term) checker.changed(node, entry, this.#configurationIndex, commit, this.log.term(commit));
+      this.#configurationIndex = entry.index;
+    }
+  }
+
+  /** Votes and acknowledged entries are promises: they must outlive a power failure before others hear of them. */
+  #send(message: Message): void {
+    const { checker, node } = this.#host;
+    if (message.type === "voteReply" && message.granted && !message.preVote) {
+      const { term, vote } = this.log.durableHardState;
+      checker.answered(node, `its vote in term ${message.term}`, term > message.term || (term === message.term && vote === message.to));
+    } else if (message.type === "appendReply" && !message.rejected)
+      checker.answered(node, `entry ${message.index}`, message.index <= this.log.durableLastIndex);
+    this.#host.send(message);
+  }
+
   #apply(entry: Entry): void {
     const { checker, node } = this.#host;
+    if (checker.isNews(entry.index)) checker.durable(node, entry.index, this.#isOnQuorum(entry));
     const output = this.#machine.apply(entry.index, entry.term, entry.kind === entryKinds.command ? entry.data : null);
     checker.applied(node, this.log.hardState.term, entry, this.#machine.digest);
     const pending = this.#proposals.get(entry.index);
@@ -234,12 +264,28 @@ export class BareReplica {
     } else pending.end(null, entry.index);
   }
 
+  /** By any configuration that was in force since: which of them counted, only the leader knows. */
+  #isOnQuorum({ index, term }: Entry): boolean {
+    const { lastIndex } = this.log;
+    if (this.#host.isOnQuorum([this.raft.configurationAt(index), this.raft.configurationAt(lastIndex)], index, term)) return true;
+    const between = Array.from({ length: lastIndex - index }, (_, at) => this.raft.configurationAt(index + at));
+    return this.#host.isOnQuorum(between, index, term);
+  }
+
   #answerReads(): void {
     for (const [context, read] of this.#reads) {
       if (read.index === null || read.index > this.#machine.appliedIndex) continue;
       this.#reads.delete(context);
       read.end({ kind: "value", value: this.#machine.read(read.key) }, read.index);
     }
+  }
+
+  /** Of the last configuration in the log before what is new in this leadership; 0 when it is older than the log. */
+  #lastConfigurationIndex(): number {
+    const { firstIndex, lastIndex } = this.log;
+    const entries = lastIndex < firstIndex ? [] : this.log.entries(firstIndex, lastIndex + 1, Number.MAX_SAFE_INTEGER);
+    const { term } = this.log.hardState;
+    return entries.findLast((entry) => entry.kind === entryKinds.configuration && entry.term < term)?.index ?? 0;
   }
 
   #install(snapshot: StoredSnapshot): void {

@@ -31,6 +31,8 @@ export interface Patient {
   readonly links: Links;
   /** Machines that are part of the cluster now. */
   machines(): readonly Machine[];
+  /** A machine that leads something, or null. */
+  favourite(): Machine | null;
   /** Some leader hands over. */
   transfer(): void;
   /** A machine is lost with its disk, and another one takes its place; does nothing while none can be spared. */
@@ -91,7 +93,7 @@ export class Nemesis {
   }
 
   #disturb(kind: Disturbance): void {
-    const machine = this.#random.pick(this.#patient.machines());
+    const machine = (this.#random.chance(0.4) ? this.#patient.favourite() : null) ?? this.#random.pick(this.#patient.machines());
     switch (kind) {
       case "kill":
       case "power":
@@ -106,7 +108,12 @@ export class Nemesis {
         return this.#cut(ids.slice(0, count), ids.slice(count), true, "splits off");
       }
       case "oneWay":
-        return this.#cut([machine.id], this.#random.chance(0.5) ? this.#others(machine.id) : [this.#other(machine.id)], false, "is not heard by");
+        return this.#cut(
+          [machine.id],
+          this.#random.chance(0.5) ? this.#others(machine.id) : [this.#other(machine.id)],
+          false,
+          "is not heard by",
+        );
       case "flap":
         return this.#flap(machine.id, this.#other(machine.id), this.#random.between(4, 30));
       case "skew":
@@ -133,7 +140,6 @@ export class Nemesis {
         // Between as bad as drawn, and half of that.
         this.#patient.links.faults.lossRate = this.#options.network.lossRate * this.#random.next() * 2 * 0.75;
         this.#patient.links.faults.delayMeanUs = this.#options.network.delayMeanUs * 4 ** (this.#random.next() * 2 - 1);
-        return;
     }
   }
 
@@ -174,7 +180,16 @@ export class Nemesis {
   #cut(from: readonly number[], to: readonly number[], isBothWays: boolean, what: string): void {
     this.#sim.note(0, `[${from.join()}] ${what} [${to.join()}]`);
     const { links } = this.#patient;
-    const pairs = from.flatMap((one) => to.flatMap((other) => (isBothWays ? [[one, other], [other, one]] as const : [[one, other]] as const)));
+    const pairs = from.flatMap((one) =>
+      to.flatMap((other) =>
+        isBothWays
+          ? ([
+              [one, other],
+              [other, one],
+            ] as const)
+          : ([[one, other]] as const),
+      ),
+    );
     for (const [one, other] of pairs) links.cut(one, other);
     this.#undo(this.#random.pick([500_000, 3_000_000, 10_000_000]), () => {
       for (const [one, other] of pairs) links.repair(one, other);

@@ -4,7 +4,10 @@ import { expect, test } from "vitest";
 import { RaftChecker } from "./raft-checker.ts";
 
 const entry = (index: number, term: number, text = "x"): Entry => ({ index, term, kind: 1, data: Buffer.from(text) });
-const logOf = (...terms: readonly number[]): ((index: number) => number | null) => (index) => (index === 0 ? 0 : (terms[index - 1] ?? null));
+const logOf =
+  (...terms: readonly number[]): ((index: number) => number | null) =>
+  (index) =>
+    index === 0 ? 0 : (terms[index - 1] ?? null);
 
 function applied(checker: RaftChecker, node: number, term: number, ...entries: readonly Entry[]): void {
   for (const one of entries) checker.applied(node, term, one, one.index * 100);

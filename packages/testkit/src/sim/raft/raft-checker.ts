@@ -9,6 +9,10 @@
  * Equal states             after the same index the same digest, also when a snapshot brought the state
  * Acknowledged commands    stay in the log at their place
  * Commit gate              a leader commits nothing that its host holds back
+ * Durable commit           what is committed is on the media of a quorum, not only in somebody's memory
+ * Durable answers          a vote and an acknowledged entry are on the medium before others hear of them
+ * Commit by own term       a leader counts replicas only for entries of its own term (section 3.6.2)
+ * One change at a time     a leader changes the configuration only when the change before, and an entry of its term, are committed (4.1)
  *
  * Source: Ongaro's thesis, figure 3.2 (the guarantees), chapter 5 (snapshots). The cost of each fact is constant.
  */
@@ -111,6 +115,37 @@ export class RaftChecker {
     this.#claim(commit <= gateIndex, "commit gate", `n${node} committed up to ${commit}, its gate was open up to ${gateIndex}`);
   }
 
+  /** An answer went out that `isDurable` says a power failure would not unmake. */
+  answered(node: number, what: string, isDurable: boolean): void {
+    this.checkCount++;
+    this.#claim(isDurable, "durable answers", `n${node} told others of ${what}, which its medium does not hold`);
+  }
+
+  /** A leader's commit index moved to an entry of this term. */
+  counted(node: number, commit: number, entryTerm: number | null, term: number): void {
+    this.#claim(entryTerm === term, "commit by own term", `n${node} in term ${term} committed ${commit} of term ${entryTerm} by counting`);
+  }
+
+  /** A leader appended a configuration; `before` is the index of the one in force until then, `committedTerm` the term of its last committed entry. */
+  changed(node: number, entry: Entry, before: number, commit: number, committedTerm: number | null): void {
+    this.checkCount++;
+    this.#claim(
+      before <= commit && committedTerm === entry.term,
+      "one change at a time",
+      `n${node} in term ${entry.term} appended a configuration at ${entry.index}; the one before is at ${before}, committed is ${commit} of term ${committedTerm}`,
+    );
+  }
+
+  /** Nobody applied this index before. */
+  isNews(index: number): boolean {
+    return this.#committed[index] === undefined;
+  }
+
+  durable(node: number, index: number, isOnQuorum: boolean): void {
+    this.checkCount++;
+    this.#claim(isOnQuorum, "durable commit", `n${node} takes ${index} for committed, which is on the media of no quorum`);
+  }
+
   /** A replica in `term` applied an entry and has this digest afterwards. */
   applied(node: number, term: number, entry: Entry, digest: number): void {
     this.checkCount++;
@@ -142,7 +177,11 @@ export class RaftChecker {
   acknowledged(node: number, index: number, term: number): void {
     this.checkCount++;
     const known = this.#committed[index];
-    this.#claim(known?.term === term, "acknowledged commands", `n${node} acknowledged ${index} of term ${term}, which is not what is committed there`);
+    this.#claim(
+      known?.term === term,
+      "acknowledged commands",
+      `n${node} acknowledged ${index} of term ${term}, which is not what is committed there`,
+    );
   }
 
   /** After a run: whether the entry of this place and term was committed; null when nobody got that far. */

@@ -37,6 +37,8 @@ export interface ClientOptions {
 const keysAtOnce = 3;
 const operationsPerKey = 40;
 const attemptsMax = 8;
+/** How often a client asks somebody else than who answered last. */
+const wanderRate = 0.15;
 
 export class Clients {
   readonly history: History<RegisterInput, RegisterOutput> = new History();
@@ -60,7 +62,7 @@ export class Clients {
     this.#random = random;
     this.#service = service;
     this.#options = options;
-    for (let count = 0; count < options.clientCount; count++) this.#think(this.#newClient(), 0);
+    for (let count = 0; count < options.clientCount; count++) this.#think(this.#newClient(), 0, random.chance(0.4));
   }
 
   /** Operations that got no answer in time. */
@@ -95,22 +97,24 @@ export class Clients {
     return ++this.#clientCount;
   }
 
-  #think(client: number, node: number): void {
+  #think(client: number, node: number, isReader: boolean): void {
     this.#sim.queue.schedule(this.#random.exponential(this.#options.thinkMeanUs), () => {
       if (!this.#isRunning) return;
       const nodes = this.#service.nodes();
-      const target = node !== 0 && nodes.includes(node) ? node : this.#random.pick(nodes);
-      const operation = this.history.call(client, this.#draw());
-      this.#attempt(operation, target, 0, (isAnswered, next) => this.#think(isAnswered ? client : this.#newClient(), next));
+      const isFaithful = node !== 0 && nodes.includes(node) && !this.#random.chance(wanderRate);
+      const operation = this.history.call(client, this.#draw(isReader));
+      const target = isFaithful ? node : this.#random.pick(nodes);
+      this.#attempt(operation, target, 0, (isAnswered, next) => this.#think(isAnswered ? client : this.#newClient(), next, isReader));
     });
   }
 
-  #draw(): RegisterInput {
+  /** Readers read nearly always; the others mostly write. */
+  #draw(isReader: boolean): RegisterInput {
     const round = Math.floor(this.#operationCount++ / (keysAtOnce * operationsPerKey));
     const key = `k${round * keysAtOnce + this.#random.below(keysAtOnce)}`;
     const choice = this.#random.next();
-    if (choice < 0.4) return { kind: "read", key };
-    if (choice < 0.8) return { kind: "write", key, value: this.nextValue() };
+    if (choice < (isReader ? 0.95 : 0.25)) return { kind: "read", key };
+    if (isReader || choice < 0.75) return { kind: "write", key, value: this.nextValue() };
     return { kind: "swap", key, expected: this.#seen.get(key) ?? 0, value: this.nextValue() };
   }
 

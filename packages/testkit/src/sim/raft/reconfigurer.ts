@@ -35,7 +35,11 @@ export function nextChange(configuration: Configuration, wanted: ReadonlySet<Nod
   const remove = (node: NodeId): ConfigurationStep => ({ type: "remove", node });
   if (random.chance(0.4)) return change([...adds.map(add), ...removes.map(remove)], random.pick(["auto", "joint", "explicit"]));
   const strangers = adds.filter((node) => !learners.includes(node));
-  if (strangers.length > 0 && random.chance(0.5)) return change(strangers.map((node) => ({ type: "addLearner", node })), "auto");
+  if (strangers.length > 0 && random.chance(0.5))
+    return change(
+      strangers.map((node) => ({ type: "addLearner", node })),
+      "auto",
+    );
   const [nextAdd] = adds;
   if (nextAdd !== undefined) return change([add(nextAdd)], "auto");
   return change([remove(removes[0] as NodeId)], "auto");

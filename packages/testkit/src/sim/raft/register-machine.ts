@@ -79,9 +79,9 @@ export class RegisterMachine {
       this.#set(key, value);
       return { kind: "done" };
     }
-    const isDone = (this.#registers.get(key) ?? 0) === view.getUint32(3);
-    if (isDone) this.#set(key, value);
-    return { kind: "swapped", isDone };
+    const found = this.#registers.get(key) ?? 0;
+    if (found === view.getUint32(3)) this.#set(key, value);
+    return { kind: "swapped", found };
   }
 
   #set(key: number, value: number): void {
