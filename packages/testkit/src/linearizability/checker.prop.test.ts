@@ -78,10 +78,7 @@ test("leaving out what nobody saw changes no verdict", () => {
         const { input, output } = operation;
         return {
           ...operation,
-          input:
-            input.kind === "read"
-              ? input
-              : ({ ...input, value: written(client), ...(input.kind === "swap" ? { expected: seen } : {}) } as RegisterInput),
+          input: input.kind === "read" ? input : { ...input, value: written(client), ...(input.kind === "swap" ? { expected: seen } : {}) },
           output:
             output === null || output.kind === "done"
               ? output
