@@ -184,7 +184,7 @@ export class SwimAgent implements Membership {
   }
 
   status(): MembershipStatus {
-    const { phase, self, awareness, counters } = this.#core;
-    return { phase, self, awareness, counters: { ...counters } };
+    const { phase, self, awareness, queued, counters } = this.#core;
+    return { phase, self, awareness, queued, counters: { ...counters } };
   }
 }

@@ -86,11 +86,15 @@ export class Self {
   }
 
   leave(): void {
-    const { rules, spread } = this.#parts;
-    const state = rules.stateOfLeave();
     this.#become({ state: "left" }, this.#member.incarnation + 1);
+    this.#parts.spread(this.farewell());
+  }
+
+  /** What a leaving node says, more than once. */
+  farewell(): ClaimMessage {
     const { name, incarnation } = this.#member;
-    spread(state === "left" ? { type: "left", name, incarnation } : { type: "dead", name, incarnation, from: name });
+    const state = this.#parts.rules.stateOfLeave();
+    return state === "left" ? { type: state, name, incarnation } : { type: state, name, incarnation, from: name };
   }
 
   /** Somebody says that this node is suspect, dead or gone. True: the sender is behind and should be told what is true now. */

@@ -344,8 +344,7 @@ export class Swim {
     this.#gossip(nowMs);
     if (this.#queue.has(subjectOf(this.#name)) && sinceMs < this.#options.leaveTimeoutMs) return;
     if (sinceMs >= farewellMs) return this.#stop();
-    const { name, incarnation, state } = this.#self.member;
-    if (state === "left") this.#spread({ type: "left", name, incarnation });
+    this.#spread(this.#self.farewell());
   }
 
   #stop(): void {
