@@ -16,7 +16,7 @@ function planted(what: string, wrong: Partial<DriverRules>): PlantedBug {
   return { what, rules: { ...standardRules, ...wrong } };
 }
 
-export const plantedDriverBugs = {
+export const plantedDriverBugs: Readonly<Record<string, PlantedBug>> = {
   sendBeforePersist: planted("answers go out before what they promise is durable: a crash takes it back", { messagesWait: () => false }),
   applyBeforePersist: planted("commands are applied before the log has them: after a crash the state is ahead of the log", {
     applyWaits: () => false,
@@ -36,4 +36,4 @@ export const plantedDriverBugs = {
   compactBeyondDurable: planted("the log goes before the state that it made is durable", {
     compactIndex: (_, appliedIndex) => appliedIndex,
   }),
-} as const satisfies Record<string, PlantedBug>;
+};
