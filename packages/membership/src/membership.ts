@@ -11,6 +11,8 @@ export interface MembershipStatus {
   readonly self: Member;
   /** Local health: 0 is well, each step makes probes slower by one interval. */
   readonly awareness: number;
+  /** Updates that wait to be gossiped; 0 in a quiet cluster. */
+  readonly queued: number;
   readonly counters: Readonly<SwimCounters>;
 }
 

@@ -21,6 +21,7 @@ import { checkAddress } from "./http/check-address.ts";
 import { HttpServer } from "./http/http-server.ts";
 import { Metrics } from "./http/metrics.ts";
 import { DriveSet } from "./maintenance/drive-set.ts";
+import { StartTimes } from "./start-times.ts";
 import { stateDirectories } from "./maintenance/state-directories.ts";
 
 export interface ServerOptions {
@@ -52,6 +53,7 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
   const clock = systemClock();
   const random = systemRandom();
   const ended = Promise.withResolvers<void>();
+  const times = new StartTimes(clock);
   await using stack = new AsyncDisposableStack();
 
   await checkAddress(options.listen);
@@ -61,11 +63,14 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
   logger.info("drives are accessed", { by: io.description });
   const drives = await openDrives({ io, random, clock, logger }, options.data, { isDegraded: options.degraded });
   stack.defer(() => drives.close());
+  times.done("drivesMs");
   let onStateFailed = (_directory: string): void => undefined;
   const store = await openState({ clock, logger }, drives, (directory) => onStateFailed(directory));
   stack.defer(() => store.close());
+  times.done("stateMs");
   const engine = await openEngine({ io, store, clock, random, logger }, drives, options.degraded);
   stack.defer(() => engine.close());
+  times.done("engineMs");
   const { clusterId, nodeId, list: open, unusable } = drives;
   const driveSet = await DriveSet.open({ engine, store, io, clock, random, logger, open, clusterId, nodeId, unusable });
   stack.defer(() => driveSet.close());
@@ -84,7 +89,9 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
     routes: serveUnary({ clock }, adminService, admin),
   });
   stack.defer(() => rpc.close());
-  logger.info("serving", { host: rpc.address.host, port: rpc.address.port, drives: drives.list.length, clusterId: drives.clusterId });
+  times.done("servicesMs");
+  const { host, port } = rpc.address;
+  logger.info("serving", { host, port, drives: drives.list.length, clusterId: drives.clusterId, ...times.fields });
 
   const running = stack.move();
   let closing: Promise<void> | null = null;
@@ -123,6 +130,7 @@ async function openEngine(
       clusterId: drives.clusterId,
       nodeId: drives.nodeId,
       isDegraded,
+      driveName: (driveId) => drives.nameOf(driveId),
       journalCacheBytes,
       rootUid: process.getuid?.() ?? 0,
       rootGid: process.getgid?.() ?? 0,
