@@ -128,6 +128,14 @@ export class Core {
     return isVoter(this.configuration, this.id);
   }
 
+  /**
+   * Section 4.2.2: a replica that a change removes still campaigns until the change is committed. It may be the only one that has the entry, and
+   * then nobody else can win.
+   */
+  get mayCampaign(): boolean {
+    return this.history.isVoterFrom(this.log.commit, this.id);
+  }
+
   /** Whether this replica keeps faith with a leader and refuses to help others (thesis, sections 4.2.3 and 6.4.1). */
   get isLed(): boolean {
     const { leader, sinceLeaderTicks, options } = this;
@@ -212,7 +220,10 @@ export class Core {
 
   #newProgress(node: NodeId): Progress {
     const { inflightMessagesMax, inflightBytesMax } = this.options;
-    return new Progress(node, this.log.lastIndex + 1, new Inflights(inflightMessagesMax, inflightBytesMax));
+    const progress = new Progress(node, this.log.lastIndex + 1, new Inflights(inflightMessagesMax, inflightBytesMax));
+    // Asked at once where its log agrees, also when there is nothing new to send.
+    progress.mustProbe = true;
+    return progress;
   }
 
   /** What the member holds durably, as far as this leader knows. */

@@ -18,7 +18,7 @@ const noData = new Uint8Array(0);
 
 /** A voter that leads nobody asks for leadership. `force`: the leader itself asked it to. */
 export function campaign(core: Core, force: boolean): void {
-  if (core.isLeader || !core.isVoter) return;
+  if (core.isLeader || !core.mayCampaign) return;
   if (core.options.preVote && !force) becomePreCandidate(core);
   else becomeCandidate(core, force);
 }

@@ -11,6 +11,13 @@ import type { Ready, SoftState } from "./ready.ts";
 import { startReadRound } from "./read.ts";
 import { sendAppends } from "./replication.ts";
 
+const nothing: readonly never[] = Object.freeze([]);
+
+/** A list goes to the host for good. An empty one stays with the core, which fills it on: what comes later is not of this Ready. */
+function handed<T>(list: readonly T[]): readonly T[] {
+  return list.length > 0 ? list : nothing;
+}
+
 export class ReadyBuilder {
   readonly #core: Core;
   #out: Ready | null = null;
@@ -68,13 +75,13 @@ export class ReadyBuilder {
     const ready: Ready = {
       hardState,
       entries,
-      snapshotChunks: core.chunks,
+      snapshotChunks: handed(core.chunks),
       snapshot,
-      earlyMessages: core.early,
-      messages: core.late,
+      earlyMessages: handed(core.early),
+      messages: handed(core.late),
       committed: this.#takeCommitted(),
-      reads: core.readAnswers,
-      readsRefused: core.readsRefused,
+      reads: handed(core.readAnswers),
+      readsRefused: handed(core.readsRefused),
       mustSync: entries.length > 0 || snapshot !== null || isHardUrgent,
       softState,
     };

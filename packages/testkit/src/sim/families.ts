@@ -1,0 +1,13 @@
+/** Every family there is. */
+import { assert } from "@cfs/core";
+
+import type { Family } from "./family.ts";
+import { raftFamily } from "./raft/raft-family.ts";
+
+export const families: readonly Family[] = [raftFamily];
+
+export function familyOf(name: string): Family {
+  const family = families.find((other) => other.name === name);
+  assert(family !== undefined, `there is a family called ${name}`);
+  return family;
+}
