@@ -84,13 +84,13 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
     told.simulation.run(90_000);
     for (const name of all) if (told.stateOf(name, "n4") !== "alive") told.complain(`${name} does not have n4 back`);
   }),
-  /** A process stops again and again while packets are lost: whomever it happened to suspect then is not to blame. */
+  /** A process stops again and again, for longer than a suspicion lasts, while packets are lost: whom it happened to suspect is not to blame. */
   stutter: story((told) => {
     told.forbid(["failed"], (name) => name !== "n4");
     told.simulation.loss = 0.2;
     for (let round = 0; round < 20; round++) {
-      told.simulation.pause("n4", 6_500);
-      told.simulation.run(8_000);
+      told.simulation.pause("n4", 12_000);
+      told.simulation.run(13_500);
     }
   }),
   /** A node that stood still when another died brings its old table along. */
