@@ -236,7 +236,9 @@ export class BareCluster implements Patient {
         const change = nextChange(status.configuration, this.#wanted, this.#random);
         if (change !== null && leader.change(change)) this.#sim.note(0, `group ${group}: ${JSON.stringify(change)}`);
       }
-      const idle = this.#machines.find((machine) => !this.#wanted.has(machine.id) && machine.node.replicas.size === 0 && machine.process.isUp);
+      const idle = this.#machines.find(
+        (machine) => !this.#wanted.has(machine.id) && machine.node.replicas.size === 0 && machine.process.isUp,
+      );
       if (idle !== undefined) this.#lose(idle, "is switched off");
     });
   }

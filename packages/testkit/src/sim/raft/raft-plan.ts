@@ -97,9 +97,19 @@ function aimed(plan: RaftPlan, aim: Aim, random: SimRandom): RaftPlan {
   const busy = { ...plan, groupCount: 1, clientsPerGroup: 6, thinkMeanUs: 20_000, timeoutUs: 400_000, meanUsBetween: means };
   if (aim === "lease") {
     const options = { ...plan.options, checkQuorum: true, readMode: "lease", heartbeatTicks: 1 } as const;
-    return { ...busy, options, network: { ...plan.network, delayMinUs: 50, delayMeanUs: 300, lateRate: 0, lossRate: plan.network.lossRate / 4 } };
+    return {
+      ...busy,
+      options,
+      network: { ...plan.network, delayMinUs: 50, delayMeanUs: 300, lateRate: 0, lossRate: plan.network.lossRate / 4 },
+    };
   }
-  const options = { ...plan.options, checkQuorum: false, readMode: "quorum", inflightMessagesMax: random.between(1, 2), uncommittedBytesMax: 1 << 20 } as const;
+  const options = {
+    ...plan.options,
+    checkQuorum: false,
+    readMode: "quorum",
+    inflightMessagesMax: random.between(1, 2),
+    uncommittedBytesMax: 1 << 20,
+  } as const;
   return { ...busy, options, network: { ...plan.network, lossRate: 0.1 + random.next() * 0.2 } };
 }
 
