@@ -225,8 +225,9 @@ function isWelcome(core: Core, message: Message): boolean {
   if (isFromLeader && (preVote || isChecked)) {
     const { id, term } = core;
     core.send({ type: "appendReply", from: id, to: message.from, term, index: 0, rejected: false, hintIndex: 0, hintTerm: 0 });
-  } else if (message.type === "vote" && message.preVote) {
-    core.send({ type: "voteReply", from: core.id, to: message.from, term: core.term, preVote: true, granted: false });
+  } else if (message.type === "vote") {
+    const { preVote: isPreVote, from } = message;
+    core.send({ type: "voteReply", from: core.id, to: from, term: core.term, preVote: isPreVote, granted: false });
   }
   return false;
 }

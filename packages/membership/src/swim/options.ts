@@ -24,7 +24,7 @@ export interface SwimOptions {
   /** How often queued updates are sent to `gossipFanout` members; an empty queue sends nothing. */
   readonly gossipIntervalMs: number;
   readonly gossipFanout: number;
-  /** An update is sent this × ⌈log10(members + 1)⌉ times by each node. */
+  /** An update is sent this × ⌈log2(members + 1)⌉ times by each node. */
   readonly retransmitMult: number;
   /** How often the digest of the table is compared with that of a random member. */
   readonly syncIntervalMs: number;
@@ -47,14 +47,14 @@ export const defaultOptions: SwimOptions = {
   probeIntervalMs: 500,
   probeTimeoutMs: 200,
   indirectProbes: 3,
-  suspicionMult: 3,
+  suspicionMult: 4,
   suspicionMaxMult: 4,
   confirmations: 2,
   awarenessMax: 8,
   gossipIntervalMs: 200,
   gossipFanout: 3,
-  retransmitMult: 4,
-  syncIntervalMs: 15_000,
+  retransmitMult: 3,
+  syncIntervalMs: 10_000,
   reconnectIntervalMs: 5_000,
   joinIntervalMs: 1_000,
   conflictTimeoutMs: 30_000,
