@@ -118,8 +118,7 @@ export class ReadyBuilder {
     const { hardState, entries, snapshot, committed } = ready;
     if (hardState !== null) this.#core.stableHard = hardState;
     if (snapshot !== null) log.snapshotInstalled(snapshot);
-    const last = entries[entries.length - 1];
-    if (last !== undefined) log.stableTo(last.index, last.term);
+    log.stored(entries);
     const applied = committed[committed.length - 1];
     if (applied !== undefined) log.appliedTo(applied.index);
     history.compact(log.firstIndex);

@@ -61,7 +61,7 @@ export class Storm {
       commitGate: this.#isGated,
       clockDriftTicks: 0,
       preVote: this.#chance() < 0.7,
-      checkQuorum: this.#chance() < 0.8,
+      checkQuorum: this.#chance() < 0.8 || this.#isLeased,
       messageBytesMax: this.#chance() < 0.5 ? 60 : 1 << 16,
       inflightMessagesMax: this.#chance() < 0.5 ? 2 : 64,
       snapshotChunkBytes: 50,
