@@ -14,6 +14,7 @@ import { Inflights } from "./inflights.ts";
 import { Log } from "./log.ts";
 import type { Message } from "./message.ts";
 import type { RaftOptions } from "./options.ts";
+import { Outbox } from "./outbox.ts";
 import { Progress } from "./progress.ts";
 import type { ReadAnswer, Role, SnapshotChunk } from "./ready.ts";
 import type { RaftRules } from "./rules.ts";
@@ -91,8 +92,8 @@ export class Core {
   isQuiescent = false;
 
   // What the next Ready takes along.
-  early: Message[] = [];
-  late: Message[] = [];
+  readonly early: Outbox = new Outbox();
+  readonly late: Outbox = new Outbox();
   chunks: SnapshotChunk[] = [];
   readAnswers: ReadAnswer[] = [];
   readsRefused: number[] = [];
@@ -152,16 +153,7 @@ export class Core {
 
   send(message: Message): void {
     assert(message.to !== this.id, "nobody writes to himself");
-    if (this.rules.isEarly(message)) {
-      this.early.push(message);
-      return;
-    }
-    const last = this.late[this.late.length - 1];
-    const isRepeated = last?.type === "appendReply" && message.type === "appendReply" && last.to === message.to;
-    // An answer up to a later index says the same and more.
-    if (isRepeated && last.term === message.term && !last.rejected && !message.rejected && last.index <= message.index) {
-      this.late[this.late.length - 1] = message;
-    } else this.late.push(message);
+    (this.rules.isEarly(message) ? this.early : this.late).push(message);
   }
 
   heardFromLeader(leader: NodeId): void {

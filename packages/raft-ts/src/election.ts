@@ -61,7 +61,8 @@ function recordVote(core: Core, node: NodeId, isGranted: boolean): void {
   const { configuration, rules, votes } = core;
   if (rules.hasQuorum(configuration, (voter) => votes.get(voter) === true)) {
     if (core.role === "preCandidate") becomeCandidate(core, false);
-    else becomeLeader(core);
+    // The others may be faster than the host's word that this replica's own vote is durable.
+    else if (votes.has(core.id)) becomeLeader(core);
   } else if (!rules.hasQuorum(configuration, (voter) => votes.get(voter) !== false)) {
     core.becomeFollower(core.term, nobody);
   }

@@ -39,6 +39,9 @@ export class Replica {
   /** What survives a crash, and what was stored since without a sync. */
   #durable: MemoryLog;
   #unsynced: Ready[] = [];
+  /** What the host is at, between begin() and finish(). */
+  #ready: Ready | null = null;
+  #isStored = false;
   readonly #create: (log: MemoryLog, applied: number) => Raft;
   readonly onReady: (ready: Ready) => void;
 
@@ -56,6 +59,8 @@ export class Replica {
     this.isUp = true;
     this.#staged = [];
     this.#unsynced = [];
+    this.#ready = null;
+    this.#isStored = false;
     this.log = this.#durable.copy();
     this.raft = this.#create(this.log, this.appliedIndex);
   }
@@ -68,24 +73,46 @@ export class Replica {
     this.#unsynced = [];
   }
 
-  /** Does what one Ready asks for; gives the messages. `isCrash`: dies when the early messages are out and nothing is stored. */
-  handle(isCrash = false): readonly Message[] {
-    const ready = this.raft.ready();
-    if (ready === null) return [];
-    if (isCrash) {
-      this.isUp = false;
-      return ready.earlyMessages;
-    }
+  /** Does all of what one Ready asks for; gives the messages. */
+  handle(): readonly Message[] {
+    return [...this.begin(), ...this.store(), ...this.finish()];
+  }
+
+  /** Takes a Ready; gives the messages that may go out early. */
+  begin(): readonly Message[] {
+    this.#ready = this.raft.ready();
+    return this.#ready?.earlyMessages ?? [];
+  }
+
+  /** What the host is at: nothing, storing, or applying. */
+  get stage(): "idle" | "begun" | "stored" {
+    return this.#ready === null ? "idle" : this.#isStored ? "stored" : "begun";
+  }
+
+  /** Stores it; gives the messages that had to wait for that. */
+  store(): readonly Message[] {
+    const ready = this.#ready;
+    if (ready === null || this.#isStored) return [];
     for (const { offset, bytes } of ready.snapshotChunks) {
       if (offset === 0) this.#staged = [];
       this.#staged.push(bytes);
     }
     this.#store(ready);
     if (ready.snapshot !== null) this.#install(ready.snapshot);
+    this.#isStored = true;
+    return ready.messages;
+  }
+
+  /** Applies what is committed, and says that all is done. */
+  finish(): readonly Message[] {
+    const ready = this.#ready;
+    if (ready === null) return [];
     for (const entry of ready.committed) this.#apply(entry);
+    this.#ready = null;
+    this.#isStored = false;
     this.raft.advance(ready);
     this.onReady(ready);
-    return [...ready.earlyMessages, ...ready.messages];
+    return [];
   }
 
   #apply(entry: Entry): void {
@@ -197,8 +224,9 @@ export class Cluster {
   process(only?: NodeId): void {
     for (const replica of this.replicas.values()) {
       if (!replica.isUp || (only !== undefined && replica.id !== only)) continue;
+      this.network.push(...replica.store(), ...replica.finish());
       while (replica.raft.hasReady) this.network.push(...replica.handle());
-      this.#check(replica);
+      this.check(replica);
     }
   }
 
@@ -256,8 +284,8 @@ export class Cluster {
   }
 
   /** Election Safety, State Machine Safety, Log Matching of what is committed, Leader Completeness. */
-  #check({ id, raft, log, applied, appliedIndex }: Replica): void {
-    const { term, commit, role } = raft.status();
+  check({ id, raft, log, applied, appliedIndex }: Replica): void {
+    const { term, commit, role, stableIndex, firstIndex } = raft.status();
     if (role === "leader") {
       assert((this.#leaders.get(term) ?? id) === id, `term ${term} has one leader`);
       if (!this.#leaders.has(term)) this.#checkComplete(id, log);
@@ -268,8 +296,8 @@ export class Cluster {
       assert((this.#applied.get(index) ?? text) === text, `command ${index} is the same everywhere`);
       this.#applied.set(index, text);
     }
-    const end = Math.min(commit, log.lastIndex);
-    for (let index = log.firstIndex; index <= end; index++) {
+    const end = Math.min(commit, stableIndex, log.lastIndex);
+    for (let index = Math.max(log.firstIndex, firstIndex); index <= end; index++) {
       const entry = log.entries(index, index + 1, 1)[0] as Entry;
       const before = this.#committed.get(index);
       if (before === undefined) this.#committed.set(index, entry);

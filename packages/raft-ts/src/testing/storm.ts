@@ -36,6 +36,8 @@ export class Storm {
   readonly #steps: number;
   readonly #isGated: boolean;
   readonly #isLeased: boolean;
+  /** Hosts do each Ready in one go. */
+  readonly #isPatient: boolean;
   #proposed = 0;
   #committed = 0;
   /** Highest index that any leader's gate was opened for. */
@@ -52,13 +54,14 @@ export class Storm {
     this.#chance = () => random.next();
     this.#steps = steps;
     this.#isGated = raft?.commitGate ?? this.#chance() < 0.3;
+    this.#isPatient = this.#chance() < 0.3;
     this.#isLeased = raft?.readMode === "lease";
     const small: Partial<RaftOptions> = {
       electionTicks,
       commitGate: this.#isGated,
       clockDriftTicks: 0,
       preVote: this.#chance() < 0.7,
-      checkQuorum: this.#chance() < 0.8,
+      checkQuorum: this.#chance() < 0.8 || this.#isLeased,
       messageBytesMax: this.#chance() < 0.5 ? 60 : 1 << 16,
       inflightMessagesMax: this.#chance() < 0.5 ? 2 : 64,
       snapshotChunkBytes: 50,
@@ -138,9 +141,13 @@ export class Storm {
 
   #handle(): void {
     const replica = this.#up();
-    if (replica === null || !replica.raft.hasReady) return;
-    if (this.#chance() < 0.005) this.cluster.network.push(...replica.handle(true));
-    else this.cluster.process(replica.id);
+    if (replica === null) return;
+    // The host takes its time: other things happen between its steps, and it may die there.
+    const { stage } = replica;
+    const messages = stage === "idle" ? replica.begin() : stage === "begun" ? replica.store() : replica.finish();
+    this.cluster.network.push(...messages);
+    if (this.#isPatient) this.cluster.process(replica.id);
+    this.cluster.check(replica);
   }
 
   #deliverOne(): void {
@@ -188,7 +195,7 @@ export class Storm {
 
   #compact(): void {
     const replica = this.#up();
-    if (replica !== null && replica.appliedIndex >= replica.log.firstIndex) replica.compact(Math.floor(this.#chance() * 10));
+    if (replica?.stage === "idle" && replica.appliedIndex >= replica.log.firstIndex) replica.compact(Math.floor(this.#chance() * 10));
   }
 
   #openGate(): void {
