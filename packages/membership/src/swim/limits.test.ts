@@ -93,6 +93,26 @@ describe("limits", () => {
   });
 });
 
+describe("two nodes of one name", () => {
+  it("that joined on two sides of a partition are told, and do not flood the others", () => {
+    const simulation = new GossipSimulation({ seed: 4 });
+    simulation.cluster(4, 10_000);
+    simulation.add("twin", "n2");
+    simulation.add("lone");
+    simulation.join("twin", "lone");
+    simulation.run(2_000);
+    simulation.join("lone", "n0");
+    simulation.run(2_000);
+    const before = simulation.node("n0").sentPackets;
+    simulation.events.length = 0;
+    simulation.run(60_000);
+    const conflicts = simulation.events.filter(({ event }) => event.type === "nameConflict");
+    expect(new Set(conflicts.map(({ node }) => node))).toEqual(new Set(["n2", "twin"]));
+    expect(conflicts.length).toBeLessThan(15);
+    expect(simulation.node("n0").sentPackets - before).toBeLessThan(60 * 20);
+  });
+});
+
 describe("refusals", () => {
   it.each([
     ["a name with a space", { name: "a b" }],

@@ -184,10 +184,6 @@ export class Prober {
     if (probe?.seq === seq && probe.nacksMissing > 0) probe.nacksMissing--;
   }
 
-  onPing(seq: number, target: string, from: string): void {
-    if (target === this.#self) this.#parts.send(from, { type: "ack", seq });
-  }
-
   onPingRequest(message: Extract<Message, { type: "pingRequest" }>, from: string, nowMs: number): void {
     if (this.#relays.size >= limits.relaysMax) {
       this.#parts.counters.refusedFull++;
