@@ -180,7 +180,13 @@ export class BareCluster implements Patient {
   #isOnQuorum(group: number, configurations: readonly Configuration[], index: number, term: number): boolean {
     const isThere = (id: NodeId): boolean => this.#everyNode.get(id)?.logOf(group)?.isDurable(index, term) === true;
     const isMajority = (voters: readonly NodeId[]): boolean => voters.filter(isThere).length * 2 > voters.length || voters.length === 0;
-    return configurations.some(({ voters, votersOutgoing }) => isMajority(voters) && isMajority(votersOutgoing));
+    const isEnough = ({ voters, votersOutgoing }: Configuration): boolean => isMajority(voters) && isMajority(votersOutgoing);
+    if (configurations.some(isEnough)) return true;
+    // The leader counts by a configuration that may be on its way to the others.
+    return this.#machines.some(({ node }) => {
+      const replica = node.replicas.get(group);
+      return replica !== undefined && isEnough(replica.raft.status().configuration);
+    });
   }
 
   #addMachine(founding: Configuration | null): NodeId {
