@@ -75,3 +75,19 @@ export {
   sessionVersion,
 } from "./session/session-format.ts";
 export type { ClientMessage, ListedInode, Request, ServerMessage } from "./session/session-format.ts";
+export { GroupEntries } from "./shard/group-entries.ts";
+export type { PayloadPlace } from "./shard/group-entries.ts";
+export { noUpdate } from "./shard/group-log.ts";
+export type { GroupId, GroupLog, GroupLogStatistics, GroupUpdate, Payload, PayloadUse } from "./shard/group-log.ts";
+export { decodeGroupRecords, encodeGroupRecord } from "./shard/group-record-format.ts";
+export type { GroupRecord } from "./shard/group-record-format.ts";
+export { GroupReplay } from "./shard/group-replay.ts";
+export { standardRules } from "./shard/driver-rules.ts";
+export type { DriverRules } from "./shard/driver-rules.ts";
+export { MultiRaft } from "./shard/multi-raft.ts";
+export type { GroupStatus } from "./shard/multi-raft.ts";
+export type { PeerId, PeerItem, Peers, Placement } from "./shard/peers.ts";
+export { multiRaftDefaults } from "./shard/shard-options.ts";
+export type { MultiRaftListener, MultiRaftOptions, MultiRaftParts } from "./shard/shard-options.ts";
+export type { AppliedCommand, MachineOpener, SnapshotReader, SnapshotWriter, StateMachine } from "./shard/state-machine.ts";
+export type { Applied, CallOptions } from "./shard/waiters.ts";

@@ -31,6 +31,16 @@ describe("a group of three", () => {
     expect(cluster.leader()).not.toBe(0);
   });
 
+  test("adds nothing to a Ready that is out: an answer of later waits for what it answers for", () => {
+    const raft = elected().raft(1);
+    raft.propose(bytes("a"));
+    const ready = raft.ready();
+    expect(ready?.messages).toEqual([]);
+    raft.step({ type: "vote", from: 2, to: 1, term: 9, preVote: false, force: true, lastIndex: 99, lastTerm: 8 });
+    expect(raft.status()).toMatchObject({ term: 9, vote: 2 });
+    expect(ready?.messages).toEqual([]);
+  });
+
   test("goes on after a restart of everybody", () => {
     const cluster = elected();
     cluster.raft(1).propose(bytes("a"));
