@@ -10,7 +10,9 @@ import { type Finding, isTestFile, type Project, type Source, type SyntaxNode, c
 export const arrows: Readonly<Record<string, readonly string[]>> = {
   core: [],
   native: ["core"],
-  metadata: ["core"],
+  "raft-ts": ["core"],
+  metadata: ["core", "raft-ts"],
+  membership: ["core"],
   rpc: ["core"],
   storage: ["core", "metadata", "native"],
   vfs: ["core", "metadata"],
@@ -18,11 +20,26 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
   server: ["core", "metadata", "storage", "rpc", "native"],
   client: ["core", "metadata", "rpc", "vfs", "gateways", "native"],
   cli: ["core", "client", "server", "rpc"],
-  testkit: ["core", "native", "metadata", "rpc", "storage", "vfs", "gateways", "server", "client"],
+  testkit: ["core", "native", "raft-ts", "metadata", "membership", "rpc", "storage", "vfs", "gateways", "server", "client"],
 };
 
 /** Folders and files that hold rules only: they import core and each other, and nothing of Node. */
-export const purePaths: readonly string[] = ["packages/metadata/src/namespace/", "packages/metadata/src/kv/ordered-kv.ts"];
+export const purePaths: readonly string[] = [
+  "packages/raft-ts/src/",
+  "packages/membership/src/swim/",
+  "packages/metadata/src/namespace/",
+  "packages/metadata/src/kv/ordered-kv.ts",
+];
+
+/** Packages that are published by themselves go by a name without the scope. */
+const unscoped: readonly string[] = ["raft-ts"];
+
+/** Which of our packages an import names, and what of it; null for anything else. */
+function targetOf(specifier: string): { readonly name: string; readonly subpath: string } | null {
+  const parts = /^(?:@cfs\/([^/]+)|([^@./][^/]*))(\/.*)?$/.exec(specifier);
+  const name = parts?.[1] ?? unscoped.find((own) => own === parts?.[2]);
+  return name === undefined ? null : { name, subpath: parts?.[3] ?? "" };
+}
 
 export function isPure(path: string): boolean {
   return !isTestFile(path) && (purePaths.some((pure) => path.startsWith(pure)) || /^packages\/.*-format\.ts$/.test(path));
@@ -56,11 +73,11 @@ function mayImport(from: string, to: string, isTest: boolean): boolean {
 }
 
 function checkImport(own: string, path: string, specifier: string): string | null {
-  const target = /^@cfs\/([^/]+)(\/.*)?$/.exec(specifier);
-  if (target?.[1] !== undefined) {
-    if (target[2]?.startsWith("/src") === true) return `imports the inside of another package: ${specifier}`;
-    if (!mayImport(own, target[1], isTestFile(path)))
-      return `${own} may not import ${target[1]} (the arrows are in scripts/tidy/arrows.ts)`;
+  const target = targetOf(specifier);
+  if (target !== null) {
+    if (target.subpath.startsWith("/src")) return `imports the inside of another package: ${specifier}`;
+    if (!mayImport(own, target.name, isTestFile(path)))
+      return `${own} may not import ${target.name} (the arrows are in scripts/tidy/arrows.ts)`;
   }
   if (specifier.startsWith(".") && packageOf(normalize(join(dirname(path), specifier))) !== own)
     return `leaves its package by a relative import: ${specifier}`;
@@ -100,7 +117,7 @@ function checkManifest({ path, text }: Source): Finding[] {
       : [];
   const manifest = JSON.parse(text) as Manifest;
   const targets = path.endsWith("package.json")
-    ? Object.keys(manifest.dependencies ?? {}).flatMap((name) => (name.startsWith("@cfs/") ? [name.slice("@cfs/".length)] : []))
+    ? Object.keys(manifest.dependencies ?? {}).flatMap((name) => targetOf(name)?.name ?? [])
     : (manifest.references ?? []).map((reference) => packageOf(`${normalize(join(dirname(path), reference.path))}/`) ?? reference.path);
   return targets
     .filter((target) => !mayImport(own, target, false))

@@ -57,7 +57,7 @@ find tree -depth -exec touch -h -d '2001-02-03 04:05:06.789012345' {} +; touch -
 /** One line a node with all that must survive; link counts and device-independent parts only. */
 const describeTree = (folder: string): string => `
 cd ${folder}; find . -mindepth 1 -printf '%P %y %m %U %G %n %s %l %T@\\n' | sed -E '/ d /s/ [0-9]+ ([0-9]+)  / D /' | LC_ALL=C sort -z | LC_ALL=C sort
-find . -type f -print0 | sort -z | xargs -0 sha256sum; getfattr -R -h -d -m - . 2>/dev/null | grep -v '^$' || true`;
+find . -type f -print0 | sort -z | xargs -0 sha256sum; find . -print0 | LC_ALL=C sort -z | xargs -0 getfattr -h -d -m - 2>/dev/null | grep -v '^$' || true`;
 
 describe("version control", () => {
   test("git keeps a thousand files", async ({ place, skip }) => {

@@ -17,7 +17,8 @@ export interface HelperRequest {
   /** `-f`: everything but the mount itself. */
   readonly isFake: boolean;
   readonly readOnly: boolean;
-  readonly allowOther: boolean;
+  /** Null: nothing was said. */
+  readonly allowOther: boolean | null;
   readonly dev: boolean;
   readonly suid: boolean;
   readonly cacheMode: CacheMode;
@@ -61,7 +62,7 @@ const idlePrefixes = [
 interface Draft {
   isRemount: boolean;
   readOnly: boolean;
-  allowOther: boolean;
+  allowOther: boolean | null;
   dev: boolean;
   suid: boolean;
   cacheMode: CacheMode;
@@ -85,6 +86,7 @@ const wordEffects: Readonly<Record<string, (draft: Draft) => void>> = {
   rw: (draft) => void (draft.readOnly = false),
   remount: (draft) => void (draft.isRemount = true),
   allow_other: (draft) => void (draft.allowOther = true),
+  noallow_other: (draft) => void (draft.allowOther = false),
   dev: (draft) => void (draft.dev = true),
   nodev: (draft) => void (draft.dev = false),
   suid: (draft) => void (draft.suid = true),
@@ -164,7 +166,7 @@ export function parseHelperArguments(args: readonly string[]): HelperRequest {
     throw new UsageError("expected HOST:PORT and MOUNTPOINT, as in: mount -t fuse.cfs 127.0.0.1:9400 /mnt/cfs");
   }
   const draft: Draft = {
-    isRemount: false, readOnly: false, allowOther: false, dev: true, suid: true, cacheMode: "writeback",
+    isRemount: false, readOnly: false, allowOther: null, dev: true, suid: true, cacheMode: "writeback",
     uid: null, gid: null, log: null, logLevel: "info", kernelFlags: [],
   }; // prettier-ignore
   for (const option of options) {

@@ -6,7 +6,7 @@ export { advanceSession, applyCommand } from "./namespace/apply.ts";
 export { listAllDirents, parentOf } from "./namespace/all-dirents.ts";
 export type { DirentPage, PlacedDirent } from "./namespace/all-dirents.ts";
 export { checkDefaults, checkState } from "./namespace/check/check.ts";
-export type { CheckLimits, Problem } from "./namespace/check/check.ts";
+export type { CheckLimits, Problem, ProblemMend } from "./namespace/check/check.ts";
 export { decodeCommand, encodeCommand, readCommand, writeCommand } from "./namespace/command-format.ts";
 export type * from "./namespace/commands.ts";
 export { readSource, writeSource } from "./namespace/content-format.ts";
@@ -19,6 +19,8 @@ export { isName, nameBytesMax, nameError, targetBytesMax } from "./namespace/nam
 export { isInGroup, isOwnerOrRoot, isStickyRefusal, mayAccess, mayExecute, mayRead, mayWrite } from "./namespace/permission.ts";
 export { locate, seek, seekData, seekHole } from "./namespace/queries.ts";
 export type { Piece } from "./namespace/queries.ts";
+export { mendItemsMax, nameOfLost } from "./namespace/mend.ts";
+export type { Mend, MendItem } from "./namespace/mend.ts";
 export {
   decodeInode,
   encodeInode,
@@ -48,7 +50,7 @@ export type { ApplyContext, ContentState, Missing, Outcome, State } from "./name
 export { grantCountMax } from "./namespace/system.ts";
 export { fileSizeMax } from "./namespace/truncate.ts";
 export { fitsInline, needsSpill } from "./namespace/write.ts";
-export { xattrListBytesMax, xattrNameBytesMax, xattrValueBytesMax } from "./namespace/xattr.ts";
+export { hasXattrNamespace, xattrListBytesMax, xattrNameBytesMax, xattrValueBytesMax } from "./namespace/xattr.ts";
 export { decodeEntry, encodeEntry } from "./shard/entry-format.ts";
 export type { Entry } from "./shard/entry-format.ts";
 export type { LogPlace, LogRecord, Proposal, Proposed, ShardDriver, ShardLog, ShardStore } from "./shard/shard-driver.ts";
@@ -73,3 +75,19 @@ export {
   sessionVersion,
 } from "./session/session-format.ts";
 export type { ClientMessage, ListedInode, Request, ServerMessage } from "./session/session-format.ts";
+export { GroupEntries } from "./shard/group-entries.ts";
+export type { PayloadPlace } from "./shard/group-entries.ts";
+export { noUpdate } from "./shard/group-log.ts";
+export type { GroupId, GroupLog, GroupLogStatistics, GroupUpdate, Payload, PayloadUse } from "./shard/group-log.ts";
+export { decodeGroupRecords, encodeGroupRecord } from "./shard/group-record-format.ts";
+export type { GroupRecord } from "./shard/group-record-format.ts";
+export { GroupReplay } from "./shard/group-replay.ts";
+export { standardRules } from "./shard/driver-rules.ts";
+export type { DriverRules } from "./shard/driver-rules.ts";
+export { MultiRaft } from "./shard/multi-raft.ts";
+export type { GroupStatus } from "./shard/multi-raft.ts";
+export type { PeerId, PeerItem, Peers, Placement } from "./shard/peers.ts";
+export { multiRaftDefaults } from "./shard/shard-options.ts";
+export type { MultiRaftListener, MultiRaftOptions, MultiRaftParts } from "./shard/shard-options.ts";
+export type { AppliedCommand, MachineOpener, SnapshotReader, SnapshotWriter, StateMachine } from "./shard/state-machine.ts";
+export type { Applied, CallOptions } from "./shard/waiters.ts";

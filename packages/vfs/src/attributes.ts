@@ -5,8 +5,7 @@
  */
 import type { InodeNumber } from "@cfs/core";
 import type { Inode, Moment, SetAttributes } from "@cfs/metadata";
-import type { Lease } from "./lease.ts";
-import type { AttributeChange, Attributes, Caller, Entry, Time } from "./vfs.ts";
+import type { AttributeChange, Attributes, Caller, Time } from "./vfs.ts";
 
 export type AtimeMode = "relatime" | "noatime" | "strict";
 
@@ -31,12 +30,6 @@ export function attributesOf(inode: Inode): Attributes {
     mtime: { sec: inode.mtimeSec, nsec: inode.mtimeNsec },
     ctime: { sec: inode.ctimeSec, nsec: inode.ctimeNsec },
   };
-}
-
-/** While only the server knows the allocated bytes, the kernel must ask for attributes when somebody wants them. */
-export function entryOf(inode: Inode, lease: Lease): Entry {
-  const validity = lease.validityOf(inode.ino);
-  return { attributes: attributesOf(inode), validity: inode.isAllocatedStale ? { attributesMs: 0, entryMs: validity.entryMs } : validity };
 }
 
 function resolveTime(time: Time | "now" | undefined, now: Moment): Moment | null {

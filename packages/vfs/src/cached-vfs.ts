@@ -12,6 +12,7 @@ import { Attempts } from "./attempts.ts";
 import { CommandRunner } from "./command-runner.ts";
 import { DirectoryListing } from "./directory-listing.ts";
 import { Durability } from "./durability.ts";
+import { Entries } from "./entries.ts";
 import { Fetcher } from "./fetcher.ts";
 import { FileContent } from "./file-content.ts";
 import { FileRanges } from "./file-ranges.ts";
@@ -41,6 +42,7 @@ import type {
   ReadResult,
   Vfs,
   VfsWait,
+  WriteOptions,
 } from "./vfs.ts";
 
 export interface CachedVfsParts {
@@ -62,7 +64,7 @@ export interface CachedVfsHoldings {
 }
 
 export class CachedVfs implements Vfs {
-  onInvalidate: ((what: Invalidation) => void) | null = null;
+  onInvalidate: ((what: Invalidation, done?: () => void) => void) | null = null;
   readonly #remote: Remote;
   readonly #logger: Logger;
   readonly #options: CachedVfsOptions;
@@ -77,12 +79,13 @@ export class CachedVfs implements Vfs {
   readonly #content: FileContent;
   readonly #ranges: FileRanges;
   readonly #listing: DirectoryListing;
+  readonly #entries: Entries;
   #closing: Promise<void> | null = null;
 
   constructor(parts: CachedVfsParts, settings: CachedVfsSettings = {}) {
     const { remote, clock, logger } = parts;
     const options = withDefaults(settings);
-    const lease = new ExclusiveLease();
+    const entries = new Entries(new ExclusiveLease(), options);
     const durability = new Durability({ memoryBytesMax: options.writeBytesMax });
     const state = new PartialState(options.cache, () => durability.durableSeq);
     const fetcher = new Fetcher({ remote, state, durability });
@@ -93,7 +96,7 @@ export class CachedVfs implements Vfs {
     const pool = new PayloadPool({ bytesMax: options.poolBytesMax });
     const space = new SpaceGate({ remote, durability });
     const content = new FileContent({ remote, state, commands, attempts, pool, space }, options);
-    const tree = new Tree({ state, durability, commands, attempts, references, content, lease });
+    const tree = new Tree({ state, durability, commands, attempts, references, content, entries });
     this.#remote = remote;
     this.#logger = logger;
     this.#options = options;
@@ -105,12 +108,17 @@ export class CachedVfs implements Vfs {
     this.#references = references;
     this.#tree = tree;
     this.#content = content;
-    this.#open = new OpenFiles({ durability, commands, attempts, references, content, tree, lease });
+    this.#entries = entries;
+    this.#open = new OpenFiles({ state, durability, commands, attempts, references, content, tree, entries });
     this.#ranges = new FileRanges({ remote, state, commands, attempts, space, content });
-    this.#listing = new DirectoryListing({ state, fetcher, attempts, references, content, lease });
+    this.#listing = new DirectoryListing({ state, fetcher, attempts, references, content, entries });
     fetcher.namePrefetch = new DirectoryPrefetch({ fetcher, state, clock, logger }, namePrefetchOptions(options));
     fetcher.inlinePrefetch = new DirectoryPrefetch({ fetcher, state, clock, logger }, inlinePrefetchOptions(options));
     durability.onWait = () => remote.hurry();
+    entries.onStaleAttributes = (ino, done) => {
+      if (this.onInvalidate === null) done?.();
+      else this.onInvalidate({ kind: "attributes", ino }, done);
+    };
     remote.listener = {
       onProgress: (progress) => durability.progress(progress),
       onRejected: (rejection) => this.#onRejected(rejection),
@@ -184,7 +192,7 @@ export class CachedVfs implements Vfs {
     return this.#content.read(this.#open.files.get(handle), offsetBytes, lengthBytes, wait);
   }
 
-  write(handle: number, offsetBytes: number, data: Uint8Array, options: { killSetId: boolean; fromPageCache: boolean }): Awaitable<number> {
+  write(handle: number, offsetBytes: number, data: Uint8Array, options: WriteOptions): Awaitable<number> {
     return this.#content.write(this.#open.files.get(handle), offsetBytes, data, options);
   }
 
@@ -200,16 +208,28 @@ export class CachedVfs implements Vfs {
     this.#open.release(handle);
   }
 
-  allocate(handle: number, mode: number, offsetBytes: number, lengthBytes: number): Awaitable<void> {
-    return this.#ranges.allocate(this.#open.files.get(handle), mode, offsetBytes, lengthBytes);
+  allocate(handle: number, mode: number, offsetBytes: number, lengthBytes: number, caller: Caller): Awaitable<void> {
+    return this.#ranges.allocate(this.#open.files.get(handle), mode, offsetBytes, lengthBytes, caller);
+  }
+
+  isOpenForWriting(ino: InodeNumber): boolean {
+    return this.#entries.isOpenForWriting(ino);
   }
 
   seek(handle: number, offsetBytes: number, whence: number): Awaitable<number> {
     return this.#ranges.seek(this.#open.files.get(handle), offsetBytes, whence);
   }
 
-  copyRange(source: number, sourceOffsetBytes: number, target: number, targetOffsetBytes: number, lengthBytes: number): Awaitable<number> {
-    return this.#ranges.copy(this.#open.files.get(source), sourceOffsetBytes, this.#open.files.get(target), targetOffsetBytes, lengthBytes);
+  copyRange(
+    source: number,
+    sourceOffsetBytes: number,
+    target: number,
+    targetOffsetBytes: number,
+    lengthBytes: number,
+    caller: Caller,
+  ): Awaitable<number> {
+    const { files } = this.#open;
+    return this.#ranges.copy(files.get(source), sourceOffsetBytes, files.get(target), targetOffsetBytes, lengthBytes, caller);
   }
 
   openDirectory(ino: InodeNumber, _flags: number, caller: Caller): Awaitable<OpenFile> {
@@ -236,8 +256,8 @@ export class CachedVfs implements Vfs {
     return this.#tree.setXattr(ino, name, value, flags, killSetGid, caller);
   }
 
-  listXattr(ino: InodeNumber): Awaitable<readonly string[]> {
-    return this.#tree.listXattr(ino);
+  listXattr(ino: InodeNumber, caller: Caller): Awaitable<readonly string[]> {
+    return this.#tree.listXattr(ino, caller);
   }
 
   removeXattr(ino: InodeNumber, name: string, caller: Caller): Awaitable<void> {

@@ -11,11 +11,10 @@ import type { InodeNumber } from "@cfs/core";
 import { firstNameCookie } from "@cfs/metadata";
 import type { Inode } from "@cfs/metadata";
 import type { Attempts } from "./attempts.ts";
-import { entryOf } from "./attributes.ts";
 import type { CachedName } from "./directory-names.ts";
+import type { Entries } from "./entries.ts";
 import type { FetchedPage, Fetcher } from "./fetcher.ts";
 import type { FileContent } from "./file-content.ts";
-import type { Lease } from "./lease.ts";
 import type { PartialState } from "./partial-state.ts";
 import { quickError } from "./quick-error.ts";
 import type { References } from "./references.ts";
@@ -45,7 +44,7 @@ export interface DirectoryListingParts {
   readonly attempts: Attempts;
   readonly references: References;
   readonly content: FileContent;
-  readonly lease: Lease;
+  readonly entries: Entries;
 }
 
 type Take = (entry: DirectoryEntry) => boolean;
@@ -65,7 +64,7 @@ export class DirectoryListing {
   readonly #attempts: Attempts;
   readonly #references: References;
   readonly #content: FileContent;
-  readonly #lease: Lease;
+  readonly #entries: Entries;
 
   constructor(parts: DirectoryListingParts) {
     this.#state = parts.state;
@@ -73,7 +72,7 @@ export class DirectoryListing {
     this.#attempts = parts.attempts;
     this.#references = parts.references;
     this.#content = parts.content;
-    this.#lease = parts.lease;
+    this.#entries = parts.entries;
   }
 
   read(directory: DirectoryHandle, cookie: number, withAttributes: boolean, take: Take): Awaitable<void> {
@@ -162,7 +161,7 @@ export class DirectoryListing {
     const { name, ino, kind } = entry;
     const cookie = isPaired && entry.cookie > firstNameCookie ? entry.cookie - 1 : entry.cookie;
     const withEntry = listing.withAttributes && inode !== null;
-    if (!listing.take({ name, ino, kind, cookie, entry: withEntry ? entryOf(inode, this.#lease) : null })) return false;
+    if (!listing.take({ name, ino, kind, cookie, entry: withEntry ? this.#entries.of(inode) : null })) return false;
     if (withEntry) this.#references.addLookup(ino);
     listing.cookie = entry.cookie;
     return true;

@@ -22,7 +22,7 @@ import { quickError } from "./quick-error.ts";
 import { cutResult, emptyResult, memoryResult } from "./read-results.ts";
 import type { Remote } from "./remote.ts";
 import type { SpaceGate, SpaceQuestion } from "./space-gate.ts";
-import type { Awaitable, Caller, ReadResult, VfsWait } from "./vfs.ts";
+import type { Awaitable, Caller, ReadResult, VfsWait, WriteOptions } from "./vfs.ts";
 
 export interface FileContentParts {
   readonly remote: Remote;
@@ -37,11 +37,6 @@ export interface FileContentOptions {
   readonly atime: AtimeMode;
   /** A kernel's write-back cache sends the times of what it writes (see the header). */
   readonly kernelOwnsTimes: boolean;
-}
-
-export interface WriteOptions {
-  readonly killSetId: boolean;
-  readonly fromPageCache: boolean;
 }
 
 export class FileContent {
@@ -137,7 +132,8 @@ export class FileContent {
     const inode = this.inodeOf(file.ino);
     if (offsetBytes + data.length > fileSizeMax) throw quickError("FILE_TOO_LARGE", `write of ${data.length} bytes at ${offsetBytes}`);
     this.#space.check(data.length, space);
-    this.writeBytes(inode, offsetBytes, data, file.caller, options.killSetId, !(options.fromPageCache && this.#options.kernelOwnsTimes));
+    const setTimes = !(options.fromPageCache && this.#options.kernelOwnsTimes);
+    this.writeBytes(inode, offsetBytes, data, options.caller ?? file.caller, options.killSetId, setTimes);
     return data.length;
   }
 

@@ -17,7 +17,7 @@ import type { PartialState } from "./partial-state.ts";
 import { quickError } from "./quick-error.ts";
 import type { Remote } from "./remote.ts";
 import type { SpaceGate, SpaceQuestion } from "./space-gate.ts";
-import type { Awaitable } from "./vfs.ts";
+import type { Awaitable, Caller } from "./vfs.ts";
 
 export interface FileRangesParts {
   readonly remote: Remote;
@@ -57,7 +57,7 @@ export class FileRanges {
     this.#content = parts.content;
   }
 
-  allocate(file: FileHandle, mode: number, offsetBytes: number, lengthBytes: number): Awaitable<void> {
+  allocate(file: FileHandle, mode: number, offsetBytes: number, lengthBytes: number, caller: Caller): Awaitable<void> {
     const action = actionOf(mode);
     if (!canWrite(file)) throw quickError("BAD_HANDLE", `handle ${file.handle} is not open for writing`);
     if (offsetBytes < 0 || lengthBytes <= 0) throw quickError("INVALID", `fallocate of ${lengthBytes} bytes at ${offsetBytes}`);
@@ -76,10 +76,10 @@ export class FileRanges {
         keepSize: (mode & keepSizeBit) !== 0,
         offsetBytes,
         lengthBytes,
-        caller: file.caller,
+        caller,
         time: this.#commands.now(),
       };
-      if (needsSpill(inode, command)) this.#content.spill(inode, file.caller);
+      if (needsSpill(inode, command)) this.#content.spill(inode, caller);
       this.#commands.apply(command, null, needBytes);
     });
   }
@@ -97,7 +97,14 @@ export class FileRanges {
     });
   }
 
-  copy(from: FileHandle, fromOffsetBytes: number, to: FileHandle, toOffsetBytes: number, lengthBytes: number): Awaitable<number> {
+  copy(
+    from: FileHandle,
+    fromOffsetBytes: number,
+    to: FileHandle,
+    toOffsetBytes: number,
+    lengthBytes: number,
+    caller: Caller,
+  ): Awaitable<number> {
     if ((from.flags & openAccessMask) === openWriteOnly) throw quickError("BAD_HANDLE", `handle ${from.handle} is not open for reading`);
     if (!canWrite(to) || (to.flags & openAppend) !== 0) throw quickError("BAD_HANDLE", `handle ${to.handle} is not open for plain writing`);
     if (fromOffsetBytes < 0 || toOffsetBytes < 0 || lengthBytes < 0) throw quickError("INVALID", "copy with a negative offset");
@@ -109,13 +116,13 @@ export class FileRanges {
       if (length <= 0) return 0;
       if (source === target && Math.abs(fromOffsetBytes - toOffsetBytes) < length) throw quickError("INVALID", "copy onto itself");
       if (toOffsetBytes + length > fileSizeMax) throw quickError("FILE_TOO_LARGE", `copy of ${length} bytes to ${toOffsetBytes}`);
-      if (source.hasExtents) this.#share(source, fromOffsetBytes, to, target, toOffsetBytes, length);
-      else this.#copyInline(source, fromOffsetBytes, to, target, toOffsetBytes, length, space);
+      if (source.hasExtents) this.#share(source, fromOffsetBytes, caller, target, toOffsetBytes, length);
+      else this.#copyInline(source, fromOffsetBytes, caller, target, toOffsetBytes, length, space);
       return length;
     });
   }
 
-  #share(source: Inode, sourceOffsetBytes: number, to: FileHandle, target: Inode, targetOffsetBytes: number, lengthBytes: number): void {
+  #share(source: Inode, sourceOffsetBytes: number, caller: Caller, target: Inode, targetOffsetBytes: number, lengthBytes: number): void {
     const command: CopyRange = {
       type: "copyRange",
       source: source.ino,
@@ -123,10 +130,10 @@ export class FileRanges {
       target: target.ino,
       targetOffsetBytes,
       lengthBytes,
-      caller: to.caller,
+      caller,
       time: this.#commands.now(),
     };
-    if (needsSpill(target, { type: "copyRange", offsetBytes: targetOffsetBytes, lengthBytes })) this.#content.spill(target, to.caller);
+    if (needsSpill(target, { type: "copyRange", offsetBytes: targetOffsetBytes, lengthBytes })) this.#content.spill(target, caller);
     this.#commands.apply(command);
   }
 
@@ -134,7 +141,7 @@ export class FileRanges {
   #copyInline(
     source: Inode,
     fromOffsetBytes: number,
-    to: FileHandle,
+    caller: Caller,
     target: Inode,
     toOffsetBytes: number,
     lengthBytes: number,
@@ -144,10 +151,10 @@ export class FileRanges {
     // Everything that may be missing is asked for before the first change.
     this.#state.inline(target);
     this.#space.check(inline.length, space);
-    const killSetId = to.caller.uid !== 0;
+    const killSetId = caller.uid !== 0;
     const end = toOffsetBytes + lengthBytes;
     const holeBegin = toOffsetBytes + inline.length;
-    if (inline.length > 0) this.#content.writeBytes(target, toOffsetBytes, inline, to.caller, killSetId, true);
+    if (inline.length > 0) this.#content.writeBytes(target, toOffsetBytes, inline, caller, killSetId, true);
     const punchEnd = Math.min(end, target.sizeBytes);
     if (holeBegin < punchEnd) {
       const what = {
@@ -158,10 +165,10 @@ export class FileRanges {
         offsetBytes: holeBegin,
         lengthBytes: punchEnd - holeBegin,
       } as const;
-      this.#commands.apply({ ...what, caller: to.caller, time: this.#commands.now() });
+      this.#commands.apply({ ...what, caller, time: this.#commands.now() });
     }
     if (end > target.sizeBytes) {
-      const grow = setAttributesOf(target.ino, { sizeBytes: end, killSetId }, { ...to.caller, groups: null }, this.#commands.now());
+      const grow = setAttributesOf(target.ino, { sizeBytes: end, killSetId }, { ...caller, groups: null }, this.#commands.now());
       this.#commands.apply(grow);
     }
   }

@@ -23,4 +23,5 @@ export type {
   Validity,
   Vfs,
   VfsWait,
+  WriteOptions,
 } from "./vfs.ts";

@@ -10,53 +10,57 @@ import type { InodeNumber, Name } from "@cfs/core";
 import { mayRead, mayWrite } from "@cfs/metadata";
 import type { Inode } from "@cfs/metadata";
 import type { Attempts } from "./attempts.ts";
-import { entryOf, setAttributesOf } from "./attributes.ts";
+import { setAttributesOf } from "./attributes.ts";
 import type { CommandRunner } from "./command-runner.ts";
 import type { DirectoryHandle } from "./directory-listing.ts";
 import type { Durability } from "./durability.ts";
+import type { Entries } from "./entries.ts";
 import type { FileContent } from "./file-content.ts";
-import { HandleTable, openAccessMask, openExclusive, openNoAtime, openTruncate, openWriteOnly } from "./handles.ts";
+import { canWrite, HandleTable, openAccessMask, openExclusive, openNoAtime, openTruncate, openWriteOnly } from "./handles.ts";
 import type { FileHandle } from "./handles.ts";
 import { LatchedErrors } from "./latched-errors.ts";
-import type { Lease } from "./lease.ts";
+import type { PartialState } from "./partial-state.ts";
 import { quickError } from "./quick-error.ts";
 import type { References } from "./references.ts";
 import type { Tree } from "./tree.ts";
 import type { Awaitable, Caller, Entry, NewNode, OpenFile } from "./vfs.ts";
 
 export interface OpenFilesParts {
+  readonly state: PartialState;
   readonly durability: Durability;
   readonly commands: CommandRunner;
   readonly attempts: Attempts;
   readonly references: References;
   readonly content: FileContent;
   readonly tree: Tree;
-  readonly lease: Lease;
+  readonly entries: Entries;
 }
 
 export type Created = { readonly entry: Entry; readonly file: OpenFile };
 
 export class OpenFiles {
+  readonly #state: PartialState;
   readonly #durability: Durability;
   readonly #commands: CommandRunner;
   readonly #attempts: Attempts;
   readonly #references: References;
   readonly #content: FileContent;
   readonly #tree: Tree;
-  readonly #lease: Lease;
+  readonly #entries: Entries;
   readonly errors: LatchedErrors = new LatchedErrors();
   #lastHandle = 0;
   readonly files: HandleTable<FileHandle> = new HandleTable(() => ++this.#lastHandle);
   readonly directories: HandleTable<DirectoryHandle> = new HandleTable(() => ++this.#lastHandle);
 
   constructor(parts: OpenFilesParts) {
+    this.#state = parts.state;
     this.#durability = parts.durability;
     this.#commands = parts.commands;
     this.#attempts = parts.attempts;
     this.#references = parts.references;
     this.#content = parts.content;
     this.#tree = parts.tree;
-    this.#lease = parts.lease;
+    this.#entries = parts.entries;
   }
 
   open(ino: InodeNumber, flags: number, caller: Caller): Awaitable<OpenFile> {
@@ -106,7 +110,9 @@ export class OpenFiles {
 
   release(handle: number): void {
     const file = this.files.close(handle);
-    if (file !== null) this.#references.removeOpen(file.ino);
+    if (file === null) return;
+    if (canWrite(file)) this.#entries.removeWriter(file.ino);
+    this.#references.removeOpen(file.ino);
   }
 
   releaseDirectory(handle: number): void {
@@ -123,14 +129,20 @@ export class OpenFiles {
   }
 
   sync(handle: FileHandle | DirectoryHandle): Awaitable<void> {
-    if (this.#durability.isAllDurable) return this.report(handle);
+    if (this.#durability.isAllDurable) return this.#synced(handle);
     return this.#durability.whenDurable().then(
-      () => this.report(handle),
+      () => this.#synced(handle),
       (reason: unknown) => {
         this.report(handle);
         throw reason;
       },
     );
+  }
+
+  #synced(handle: FileHandle | DirectoryHandle): Awaitable<void> {
+    this.report(handle);
+    const inode = this.#entries.isOpenForWriting(handle.ino) ? this.#state.peekInode(handle.ino)?.inode : null;
+    if (inode) return this.#entries.synced(inode);
   }
 
   #openInode(inode: Inode, flags: number, caller: Caller): OpenFile {
@@ -140,7 +152,9 @@ export class OpenFiles {
     const mask = (access === openWriteOnly ? 0 : mayRead) | (isWriting(flags) ? mayWrite : 0);
     this.#tree.mustHaveAccess(inode, caller, mask);
     if ((flags & openTruncate) !== 0 && inode.kind === "file") this.#truncate(inode, caller);
-    return this.#handleOf(inode, flags, caller);
+    const file = this.#handleOf(inode, flags, caller);
+    if ((flags & openAccessMask) !== 0) this.#entries.opened(inode);
+    return file;
   }
 
   /** Access was checked; the times change even when the file was empty. */
@@ -153,6 +167,7 @@ export class OpenFiles {
     const { ino } = inode;
     const opened = this.files.open((handle) => ({ handle, ino, flags, caller, errorsSeen: this.errors.sample(ino) }));
     this.#references.addOpen(ino);
+    if (canWrite(opened)) this.#entries.addWriter(inode);
     // A read that is due to change the access time must reach us, and not end in the kernel's pages.
     const mustSeeReads =
       (flags & openAccessMask) !== openWriteOnly && (flags & openNoAtime) === 0 && inode.sizeBytes > 0 && this.#content.isAtimeDue(inode);
@@ -161,7 +176,7 @@ export class OpenFiles {
 
   #created(inode: Inode, file: OpenFile): Created {
     this.#references.addLookup(inode.ino);
-    return { entry: entryOf(inode, this.#lease), file };
+    return { entry: this.#entries.of(inode), file };
   }
 }
 

@@ -4,14 +4,14 @@
  * What may be done is decided by the namespace (applyCommand); here are only the reads, and the references that entries carry.
  */
 import type { InodeNumber, Name } from "@cfs/core";
-import { mayAccess, mayExecute, mayWrite, nameBytesMax, NotCached } from "@cfs/metadata";
+import { hasXattrNamespace, mayAccess, mayExecute, mayWrite, nameBytesMax, NotCached } from "@cfs/metadata";
 import type { Inode, MakeNode } from "@cfs/metadata";
 import type { Attempts } from "./attempts.ts";
-import { entryOf, setAttributesOf } from "./attributes.ts";
+import { setAttributesOf } from "./attributes.ts";
 import type { CommandRunner } from "./command-runner.ts";
 import type { Durability } from "./durability.ts";
+import type { Entries } from "./entries.ts";
 import type { FileContent } from "./file-content.ts";
-import type { Lease } from "./lease.ts";
 import type { PartialState } from "./partial-state.ts";
 import { quickError } from "./quick-error.ts";
 import type { References } from "./references.ts";
@@ -24,7 +24,7 @@ export interface TreeParts {
   readonly attempts: Attempts;
   readonly references: References;
   readonly content: FileContent;
-  readonly lease: Lease;
+  readonly entries: Entries;
 }
 
 const renameWhiteout = 4;
@@ -36,7 +36,7 @@ export class Tree {
   readonly #attempts: Attempts;
   readonly #references: References;
   readonly #content: FileContent;
-  readonly #lease: Lease;
+  readonly #entries: Entries;
 
   constructor(parts: TreeParts) {
     this.#state = parts.state;
@@ -45,7 +45,7 @@ export class Tree {
     this.#attempts = parts.attempts;
     this.#references = parts.references;
     this.#content = parts.content;
-    this.#lease = parts.lease;
+    this.#entries = parts.entries;
   }
 
   /** Any inode, inside a step. */
@@ -66,10 +66,11 @@ export class Tree {
   /** The inode behind a name, inside a step. */
   find(parent: InodeNumber, name: Name, caller: Caller): Inode {
     const directory = this.inodeOf(parent);
+    // An NFS export and open_by_handle_at(2) ask like that for an inode of any kind.
+    if (name === ".") return directory;
     if (directory.kind !== "directory") throw quickError("NOT_DIRECTORY", `inode ${parent} is a ${directory.kind}`);
     if (name.length > nameBytesMax) throw quickError("NAME_TOO_LONG", `a name of ${name.length} bytes`);
     this.mustHaveAccess(directory, caller, mayExecute);
-    if (name === ".") return directory;
     if (name === "..") return this.inodeOf(directory.parent === 0 ? parent : directory.parent);
     const dirent = this.#state.dirent(parent, name);
     if (dirent === null) throw quickError("NOT_FOUND", `${name} in directory ${parent}`);
@@ -88,14 +89,14 @@ export class Tree {
         hasAsked = true;
         throw new NotCached({ kind: "inode", ino, withInline: false });
       }
-      return entryOf(inode, this.#lease);
+      return this.#entries.of(inode);
     });
   }
 
   setAttributes(ino: InodeNumber, change: AttributeChange, caller: Caller): Awaitable<Entry> {
     return this.#commands.change(() => {
       this.#commands.apply(setAttributesOf(ino, change, caller, this.#commands.now()));
-      return entryOf(this.inodeOf(ino), this.#lease);
+      return this.#entries.of(this.inodeOf(ino));
     });
   }
 
@@ -153,6 +154,7 @@ export class Tree {
   }
 
   getXattr(ino: InodeNumber, name: string): Awaitable<Uint8Array> {
+    if (!hasXattrNamespace(name)) throw quickError("NOT_SUPPORTED", `${name} is in no namespace of attributes`);
     return this.#attempts.run(() => {
       const value = this.inodeOf(ino).xattrNames.includes(name) ? this.#state.xattr(ino, name) : null;
       if (value === null) throw quickError("NO_DATA", `${name} of inode ${ino}`);
@@ -167,8 +169,11 @@ export class Tree {
     });
   }
 
-  listXattr(ino: InodeNumber): Awaitable<readonly string[]> {
-    return this.#attempts.run(() => this.inodeOf(ino).xattrNames);
+  listXattr(ino: InodeNumber, caller: Caller): Awaitable<readonly string[]> {
+    return this.#attempts.run(() => {
+      const names = this.inodeOf(ino).xattrNames;
+      return caller.uid === 0 ? names : names.filter((name) => !name.startsWith("trusted."));
+    });
   }
 
   access(ino: InodeNumber, mask: number, caller: Caller): Awaitable<void> {
@@ -182,7 +187,7 @@ export class Tree {
 
   #counted(inode: Inode): Entry {
     this.#references.addLookup(inode.ino);
-    return entryOf(inode, this.#lease);
+    return this.#entries.of(inode);
   }
 }
 

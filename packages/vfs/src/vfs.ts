@@ -117,10 +117,24 @@ export interface FileSystemStatistics {
   readonly nameBytesMax: number;
 }
 
-/** A range of a file that the kernel must forget, or all of it, or one name: what `Vfs` tells its front end. */
+/**
+ * What the kernel must forget, as `Vfs` tells its front end: attributes and all pages of an inode, its attributes alone, its pages from an offset on
+ * (dirty ones are written back first), or one name.
+ */
 export type Invalidation =
   | { readonly kind: "inode"; readonly ino: InodeNumber }
+  | { readonly kind: "attributes"; readonly ino: InodeNumber }
+  | { readonly kind: "pages"; readonly ino: InodeNumber; readonly offsetBytes: number }
   | { readonly kind: "entry"; readonly parent: InodeNumber; readonly name: Name };
+
+export interface WriteOptions {
+  /** The kernel asks to clear set-id bits. */
+  readonly killSetId: boolean;
+  /** From the kernel's page cache, some time after the write(2). */
+  readonly fromPageCache: boolean;
+  /** Who writes, where `killSetId` asks for its groups; default: who opened the file. */
+  readonly caller?: Caller;
+}
 
 export interface VfsWait {
   /** Aborted when the caller was interrupted (FUSE_INTERRUPT): the call then fails with INTERRUPTED. */
@@ -147,18 +161,30 @@ export interface Vfs {
   /** O_TMPFILE: an open file without a name. */
   createUnnamed(parent: InodeNumber, node: NewNode, flags: number, caller: Caller): Awaitable<{ entry: Entry; file: OpenFile }>;
   read(handle: number, offsetBytes: number, lengthBytes: number, wait?: VfsWait): Awaitable<ReadResult>;
-  /** `data` is borrowed until the call returns (not until its promise settles). `killSetId`: the kernel asks to clear set-id bits. */
-  write(handle: number, offsetBytes: number, data: Uint8Array, options: { killSetId: boolean; fromPageCache: boolean }): Awaitable<number>;
+  /** `data` is borrowed until the call returns (not until its promise settles). */
+  write(handle: number, offsetBytes: number, data: Uint8Array, options: WriteOptions): Awaitable<number>;
   /** At close(2) of one descriptor: reports errors of earlier writes, once. */
   flush(handle: number): Awaitable<void>;
   /** Returns when everything written to the file so far is on stable storage as the contract's level says. */
   sync(handle: number, dataOnly: boolean): Awaitable<void>;
   release(handle: number): Awaitable<void>;
-  /** fallocate(2) mode bits KEEP_SIZE 1, PUNCH_HOLE 2, ZERO_RANGE 16; others are NOT_SUPPORTED. */
-  allocate(handle: number, mode: number, offsetBytes: number, lengthBytes: number): Awaitable<void>;
+  /**
+   * fallocate(2) mode bits KEEP_SIZE 1, PUNCH_HOLE 2, ZERO_RANGE 16; others are NOT_SUPPORTED. `caller`, here and for copyRange: who does it, who may be
+   * another one than the one who opened the file; set-id bits go unless it is root.
+   */
+  allocate(handle: number, mode: number, offsetBytes: number, lengthBytes: number, caller: Caller): Awaitable<void>;
+  /** Somebody has it open for writing: only then a kernel with a write-back cache may hold bytes that were not written yet. */
+  isOpenForWriting(ino: InodeNumber): boolean;
   /** SEEK_DATA 3 or SEEK_HOLE 4; NO_DEVICE (ENXIO) past the end. */
   seek(handle: number, offsetBytes: number, whence: number): Awaitable<number>;
-  copyRange(source: number, sourceOffsetBytes: number, target: number, targetOffsetBytes: number, lengthBytes: number): Awaitable<number>;
+  copyRange(
+    source: number,
+    sourceOffsetBytes: number,
+    target: number,
+    targetOffsetBytes: number,
+    lengthBytes: number,
+    caller: Caller,
+  ): Awaitable<number>;
 
   openDirectory(ino: InodeNumber, flags: number, caller: Caller): Awaitable<OpenFile>;
   /**
@@ -172,7 +198,8 @@ export interface Vfs {
   getXattr(ino: InodeNumber, name: string): Awaitable<Uint8Array>;
   /** `flags`: setxattr(2) XATTR_CREATE 1, XATTR_REPLACE 2. `killSetGid`: FUSE_SETXATTR_ACL_KILL_SGID. */
   setXattr(ino: InodeNumber, name: string, value: Uint8Array, flags: number, killSetGid: boolean, caller: Caller): Awaitable<void>;
-  listXattr(ino: InodeNumber): Awaitable<readonly string[]>;
+  /** Names of the namespace trusted are for root alone. */
+  listXattr(ino: InodeNumber, caller: Caller): Awaitable<readonly string[]>;
   removeXattr(ino: InodeNumber, name: string, caller: Caller): Awaitable<void>;
   /** access(2) mask R 4, W 2, X 1. */
   access(ino: InodeNumber, mask: number, caller: Caller): Awaitable<void>;
@@ -180,6 +207,6 @@ export interface Vfs {
   statistics(): Awaitable<FileSystemStatistics>;
   /** syncfs(2): everything of this mount on stable storage. */
   syncAll(): Awaitable<void>;
-  /** The front end that wants to hear what its kernel must forget. One listener; free when nobody listens. */
-  onInvalidate: ((what: Invalidation) => void) | null;
+  /** The front end that wants to hear what its kernel must forget, and calls `done` when it has. One listener; free when nobody listens. */
+  onInvalidate: ((what: Invalidation, done?: () => void) => void) | null;
 }

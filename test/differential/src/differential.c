@@ -122,11 +122,17 @@ static long act_fallocate(const struct step *step, int side, uint64_t *hash) {
   (void)hash;
   return fallocate(slots[step->slot][side], modes[step->number % 6], step->offset, step->size);
 }
+/* The size of a directory, and where it ends, is each file system's own affair. */
+static bool is_directory(int fd) {
+  struct stat found;
+  return fstat(fd, &found) == 0 && S_ISDIR(found.st_mode);
+}
 static long act_map_write(const struct step *step, int side, uint64_t *hash) {
   struct stat found;
   (void)hash;
   int fd = slots[step->slot][side];
   if (fstat(fd, &found) != 0) return -1;
+  if (is_directory(fd)) return 0;
   if ((off_t)step->offset >= found.st_size) return 0;
   size_t size = step->offset + step->size > (size_t)found.st_size ? found.st_size - step->offset : step->size, begin = step->offset & ~4095ul;
   if (size == 0) return 0;
@@ -228,7 +234,7 @@ static long act_stat(const struct step *step, int side, uint64_t *hash) {
 static long act_fstat(const struct step *step, int side, uint64_t *hash) {
   struct stat found;
   if (fstat(slots[step->slot][side], &found) != 0) return -1;
-  long long fields[] = {found.st_mode, found.st_uid, found.st_gid, found.st_nlink, found.st_size};
+  long long fields[] = {found.st_mode, found.st_uid, found.st_gid, found.st_nlink, S_ISDIR(found.st_mode) ? 0 : found.st_size};
   *hash = hash_bytes(*hash, fields, sizeof fields);
   return 0;
 }
@@ -247,6 +253,7 @@ static long act_access(const struct step *step, int side, uint64_t *hash) {
 }
 static long act_hole(const struct step *step, int side, uint64_t *hash) {
   /* Where holes begin is the file system's own affair; what they read as is not: the byte at the found place. */
+  if (is_directory(slots[step->slot][side])) return 0;
   off_t at = lseek(slots[step->slot][side], step->offset, SEEK_HOLE);
   char byte = 0;
   if (at >= 0 && pread(slots[step->slot][side], &byte, 1, at) > 0 && byte != 0) story_fail("SEEK_HOLE of the %s side gives data", side ? "right" : "left");

@@ -42,7 +42,7 @@ export async function runMountHelper(request: HelperRequest): Promise<void> {
     cacheMode,
     logLevel,
     ...(request.readOnly ? { ro: true } : {}),
-    ...(request.allowOther ? { allowOther: true } : {}),
+    ...(request.allowOther === null ? {} : { allowOther: request.allowOther }),
     ...(request.uid === null ? {} : { uid: request.uid }),
     ...(request.gid === null ? {} : { gid: request.gid }),
     ...(request.log === null ? {} : { log: request.log }),
@@ -58,8 +58,8 @@ export function mountHelperCommand(_ui: Ui): Command {
     description: "what mount(8) and fstab call as /sbin/mount.fuse.cfs",
     examples: [
       ["ln -s /opt/cfs/deploy/mount.fuse.cfs /sbin/mount.fuse.cfs", "install it, once"],
-      ["mount -t fuse.cfs 127.0.0.1:9400 /mnt/cfs -o ro,allow_other", "then mount(8) knows cfs"],
-      ["127.0.0.1:9400 /mnt/cfs fuse.cfs allow_other,_netdev 0 0", "a line of /etc/fstab"],
+      ["mount -t fuse.cfs 127.0.0.1:9400 /mnt/cfs -o ro", "then mount(8) knows cfs"],
+      ["127.0.0.1:9400 /mnt/cfs fuse.cfs _netdev,nofail 0 0", "a line of /etc/fstab"],
     ],
   })
     .argument("[words...]", "HOST:PORT MOUNTPOINT [-sfnv] [-o options]")

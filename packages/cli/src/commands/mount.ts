@@ -18,7 +18,8 @@ const idMax = 4_294_967_294;
 export interface MountFlags {
   readonly server: Address;
   readonly ro?: true;
-  readonly allowOther?: true;
+  /** Default: as root all users, otherwise only the one who mounts. */
+  readonly allowOther?: boolean;
   readonly dev: boolean;
   readonly suid: boolean;
   readonly cacheMode: CacheMode;
@@ -34,7 +35,7 @@ export function mountOptions(mountpoint: string, flags: Omit<MountFlags, "foregr
     server: flags.server,
     mountpoint: resolve(mountpoint),
     readOnly: flags.ro ?? false,
-    allowOther: flags.allowOther ?? false,
+    allowOther: flags.allowOther ?? process.getuid?.() === 0,
     allowDevices: flags.dev,
     allowSetId: flags.suid,
     cacheMode: flags.cacheMode,
@@ -86,7 +87,7 @@ export function mountCommand(ui: Ui, ended: Ended): Command {
     description: "mount the file system of a server",
     examples: [
       ["cfs mount ./mnt", "from the server on this machine"],
-      ["cfs mount --server 10.0.0.5:9400 --allow-other /mnt/cfs", "from another machine, for all users"],
+      ["cfs mount --server 10.0.0.5:9400 /mnt/cfs", "from another machine; as root for all users"],
       ["cfs mount --ro --log /var/log/cfs.log /mnt/cfs", "read only, with a log"],
       ["mount -t fuse.cfs 10.0.0.5:9400 /mnt/cfs -o ro", "the same by mount(8), with deploy/mount.fuse.cfs in /sbin"],
     ],
@@ -95,7 +96,8 @@ export function mountCommand(ui: Ui, ended: Ended): Command {
     .argument("<mountpoint>", "an existing directory")
     .addOption(serverOption())
     .option("--ro", "read only")
-    .option("--allow-other", "other users than the one who mounts may use it")
+    .option("--allow-other", "other users may use it, as owners, modes and ACLs allow (default as root)")
+    .option("--no-allow-other", "only the user who mounts may use it (default without root)")
     .option("--no-dev", "device files do not open devices (as always without root)")
     .option("--no-suid", "set-id bits have no effect (as always without root)")
     .addOption(

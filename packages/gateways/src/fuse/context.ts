@@ -4,6 +4,7 @@
  * Invariant: each request is answered exactly once. An answer that comes by a promise keeps only the request's unique number,
  * since the slot is used again.
  */
+import type { InodeNumber } from "@cfs/core";
 import type { Awaitable, Caller, Vfs, VfsWait } from "@cfs/vfs";
 import type { Presented } from "./encode.ts";
 import type { PagePool } from "./direntries.ts";
@@ -33,6 +34,8 @@ export interface Context {
   /** Uid and gid as stored, for those that a user of this mount names. */
   storedUid(uid: number): number;
   storedGid(gid: number): number;
+  /** The kernel writes back what it holds of a file from an offset on. Only LSEEK may wait for it: docs/internals/fuse.md, rule 7. */
+  writeBack(ino: InodeNumber, offsetBytes: number): Promise<void>;
   answer<T>(request: Request, result: Awaitable<T>, reply: ReplyWith<T>, undo: Undo<T> | null, wait?: Wait): void;
 }
 

@@ -2,7 +2,7 @@
  * Tells the kernel what to forget: pages and attributes of an inode, or one name.
  *
  * Message: fuse_out_header with the code in place of the error and unique 0, then
- * fuse_notify_inval_inode_out | node number 8 | offset 8 | length 8 | or
+ * fuse_notify_inval_inode_out | node number 8 | offset 8 | length 8 | (length 0: to the end; offset -1: attributes alone) or
  * fuse_notify_inval_entry_out | parent 8 | name length 4 | flags 4 |, name, NUL.
  *
  * The kernel takes locks for it that may be free only once another request is answered. So messages are written on another
@@ -18,9 +18,11 @@ const high = 0x1_0000_0000;
 const batchMax = 1024;
 
 export function encodeInvalidation(what: Invalidation): Buffer {
-  if (what.kind === "inode") {
+  if (what.kind !== "entry") {
     const message = header(outHeaderBytes + 24, notifyCode.invalidateInode);
     write64(message, 16, nodeOf(what.ino));
+    if (what.kind === "pages") write64(message, 24, what.offsetBytes);
+    if (what.kind === "attributes") message.writeBigInt64LE(-1n, 24);
     return message;
   }
   const message = header(outHeaderBytes + 16 + what.name.length + 1, notifyCode.invalidateEntry);
@@ -47,6 +49,18 @@ function write64(target: Buffer, at: number, value: number): void {
   target.writeUInt32LE(Math.floor(value / high), at + 4);
 }
 
+function keyOf(what: Invalidation): string {
+  switch (what.kind) {
+    case "entry":
+      return `${what.parent}/${what.name}`;
+    case "pages":
+      return `${what.ino} from ${what.offsetBytes}`;
+    case "inode":
+    case "attributes":
+      return `${what.ino} ${what.kind}`;
+  }
+}
+
 export class Invalidator {
   readonly #device: Pick<Device, "notify">;
   readonly #waiting = new Map<string, Invalidation>();
@@ -61,7 +75,7 @@ export class Invalidator {
   /** Resolves when the kernel has forgotten; never rejects: what the kernel does not know, it need not forget. */
   invalidate(what: Invalidation): Promise<void> {
     if (this.#isClosed) return Promise.resolve();
-    this.#waiting.set(what.kind === "inode" ? `${what.ino}` : `${what.parent}/${what.name}`, what);
+    this.#waiting.set(keyOf(what), what);
     if (this.#running === null) {
       this.#running = this.#run();
       return this.#running;

@@ -146,7 +146,15 @@ export const setxattrKillSetGid = 0x1;
 export const notifyCode = { invalidateInode: 2, invalidateEntry: 3, resend: 7 } as const;
 
 /** open(2) flags of Linux on x86-64 and arm64 that matter here. */
-export const openFlag = { accessMode: 3, readOnly: 0, truncate: 0o1000 } as const;
+export const openFlag = {
+  accessMode: 3,
+  readOnly: 0,
+  writeOnly: 1,
+  readWrite: 2,
+  truncate: 0o1000,
+  append: 0o2000,
+  noAtime: 0o1000000,
+} as const;
 
 /** File type bits of st_mode by kind; shifted right by 12 they are the type of a dirent. */
 export const typeBitsByKind = {

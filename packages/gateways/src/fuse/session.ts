@@ -124,6 +124,7 @@ export class FuseSession {
       hasWritebackCache: flags.includes("writebackCache"),
       hasExtendedSetxattr: flags.includes("setxattrExtended"),
       maxReadBytes,
+      writeBack: (ino, offsetBytes) => this.#invalidator.invalidate({ kind: "pages", ino, offsetBytes }),
       caller: (request) => this.#callerOf(request),
       storedUid: (uid) => (presented !== null && uid === presented.uid ? presented.storedUid : uid),
       storedGid: (gid) => (presented !== null && gid === presented.gid ? presented.storedGid : gid),
@@ -140,12 +141,17 @@ export class FuseSession {
    */
   start(resumed: Negotiated | null = null): void {
     // Never rejects: see Invalidator.
-    this.#vfs.onInvalidate = (what) => {
-      this.#invalidator.invalidate(what).then(undefined, (reason: unknown) => this.#logDefect("INVALIDATE", reason));
+    this.#vfs.onInvalidate = (what, done) => {
+      this.#forget(what, done).then(undefined, (reason: unknown) => this.#logDefect("INVALIDATE", reason));
     };
     if (resumed !== null) this.#serve(resumed);
     this.#device.start({ onBatch: (count) => this.#onBatch(count), onEnd: (number) => this.#onEnd(number) });
     if (resumed !== null) this.#device.notify(encodeResend()).then(undefined, (reason: unknown) => this.#logDefect("RESEND", reason));
+  }
+
+  async #forget(what: Invalidation, done: (() => void) | undefined): Promise<void> {
+    await this.#invalidator.invalidate(what);
+    done?.();
   }
 
   /** Resolves once the kernel has forgotten. A request's answer must not wait for it: see invalidate.ts. */

@@ -11,7 +11,7 @@ import type { Allocate } from "./commands.ts";
 import { Accounts } from "./content/accounting.ts";
 import { punchRange, reserveHoles } from "./content/file-ranges.ts";
 import { done, fail } from "./outcome.ts";
-import { isRoot, withoutSetId } from "./permission.ts";
+import { isRoot, modeWithoutSetId } from "./permission.ts";
 import { inlineBytesMax } from "./records.ts";
 import type { Inode } from "./records.ts";
 import type { ContentState, Outcome, State } from "./state.ts";
@@ -74,6 +74,6 @@ export function allocate(state: State, command: Allocate): Outcome {
   else changeContent(state, inode, command, sizeBytes);
   inode.sizeBytes = sizeBytes;
   touchContent(inode, command);
-  if (!isRoot(command.caller)) inode.mode = withoutSetId(inode.mode);
+  if (!isRoot(command.caller)) inode.mode = modeWithoutSetId(inode, command.caller);
   return done;
 }

@@ -44,6 +44,8 @@ describe("set-id bits", () => {
   test.each<[string, number, Caller, Partial<SetAttributes>, string]>([
     ["chown by root", 0o6755, root, { uid: 5 }, "755"],
     ["chown without group execute keeps set-group-id", 0o6745, root, { gid: 5 }, "2745"],
+    ["a kill for somebody of the group keeps it too", 0o6745, { ...kernelAda, gid: 0 }, { killSetId: true }, "2745"],
+    ["a kill for somebody of another group", 0o6745, kernelAda, { killSetId: true }, "745"],
     ["chown with an explicit mode", 0o6755, root, { uid: 5, mode: 0o4711 }, "4711"],
     ["a kill by the kernel", 0o6755, root, { sizeBytes: 0, killSetId: true }, "755"],
     ["truncate without one", 0o6755, root, { sizeBytes: 0 }, "6755"],

@@ -9,7 +9,7 @@ import { accessAclName, aclAfterChmod } from "./acl.ts";
 import type { SetAttributes } from "./commands.ts";
 import { sizeError, truncate, truncateReads } from "./truncate.ts";
 import { done, fail } from "./outcome.ts";
-import { isInGroup, isInGroupOrRoot, isOwnerOrRoot, isRoot, mayAccess, mayWrite, setGid, withoutSetId } from "./permission.ts";
+import { isInGroup, isInGroupOrRoot, isOwnerOrRoot, isRoot, mayAccess, mayWrite, modeWithoutSetId, setGid } from "./permission.ts";
 import type { Inode } from "./records.ts";
 import type { Outcome, State } from "./state.ts";
 
@@ -41,7 +41,7 @@ function newMode(inode: Inode, command: SetAttributes): number {
   const { caller } = command;
   let mode = inode.mode;
   const isOwnerChanged = (command.uid !== null || command.gid !== null) && inode.kind !== "directory";
-  if (isOwnerChanged || command.killSetId) mode = withoutSetId(mode);
+  if (isOwnerChanged || command.killSetId) mode = modeWithoutSetId(inode, caller);
   if (command.mode === null) return mode;
   const group = command.gid ?? inode.gid;
   return isInGroupOrRoot(caller, group) ? command.mode : command.mode & ~setGid;

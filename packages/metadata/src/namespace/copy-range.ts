@@ -8,7 +8,7 @@ import type { CopyRange } from "./commands.ts";
 import { Accounts } from "./content/accounting.ts";
 import { piecesOf, placeRange, punchRange } from "./content/file-ranges.ts";
 import { done, fail } from "./outcome.ts";
-import { isRoot, withoutSetId } from "./permission.ts";
+import { isRoot, modeWithoutSetId } from "./permission.ts";
 import type { Inode } from "./records.ts";
 import type { ContentState, Outcome, State } from "./state.ts";
 import { contentError, guessAllocated, touchContent } from "./write.ts";
@@ -50,6 +50,6 @@ export function copyRange(state: State, command: CopyRange): Outcome {
   else shareExtents(state.content, target, command, lengthBytes);
   target.sizeBytes = Math.max(target.sizeBytes, end);
   touchContent(target, command);
-  if (!isRoot(command.caller)) target.mode = withoutSetId(target.mode);
+  if (!isRoot(command.caller)) target.mode = modeWithoutSetId(target, command.caller);
   return done;
 }

@@ -54,7 +54,16 @@ export function isStickyRefusal(directory: Inode, victim: Inode, caller: Caller)
   return (directory.mode & sticky) !== 0 && caller.uid !== victim.uid && caller.uid !== directory.uid && caller.uid !== 0;
 }
 
-/** What a change of content or owner leaves of the mode: set-user-id goes, set-group-id too where the group may execute. */
-export function withoutSetId(mode: number): number {
-  return mode & ~(setUid | ((mode & groupExecute) === 0 ? 0 : setGid));
+/** Of a caller whose groups are null only the group that it acts in is known; taking a bit away too often is the safe mistake. */
+function isActingIn(caller: Caller, gid: number): boolean {
+  return caller.uid === 0 || caller.gid === gid || (caller.groups?.includes(gid) ?? false);
+}
+
+/**
+ * What a change of content or owner leaves of the mode: set-user-id goes, set-group-id too where the group may execute or the caller is not in
+ * it (Linux, setattr_should_drop_sgid).
+ */
+export function modeWithoutSetId({ mode, gid }: Inode, caller: Caller): number {
+  const keepsSetGid = (mode & groupExecute) === 0 && isActingIn(caller, gid);
+  return mode & ~(keepsSetGid ? setUid : setUid | setGid);
 }

@@ -11,7 +11,7 @@ import { Accounts } from "./content/accounting.ts";
 import { placeRange } from "./content/file-ranges.ts";
 import { isPlaceable } from "./content/segments.ts";
 import { done, fail } from "./outcome.ts";
-import { withoutSetId } from "./permission.ts";
+import { modeWithoutSetId } from "./permission.ts";
 import { inlineBytesMax } from "./records.ts";
 import type { ExtentSource, Inode } from "./records.ts";
 import type { ApplyContext, ContentState, Outcome, State } from "./state.ts";
@@ -122,7 +122,7 @@ export function applyWrite(state: State, inode: Inode, command: Write, context: 
   if (command.spill) return;
   inode.sizeBytes = Math.max(inode.sizeBytes, end);
   if (command.setTimes) touchContent(inode, command);
-  if (command.killSetId) inode.mode = withoutSetId(inode.mode);
+  if (command.killSetId) inode.mode = modeWithoutSetId(inode, command.caller);
 }
 
 /** A partial state cannot know what was a hole before; this is near enough until the server is asked. */

@@ -22,6 +22,11 @@ export const xattrListBytesMax = 65_536;
 const xattrCreate = 1;
 const xattrReplace = 2;
 
+/** Attributes of other names are neither set nor asked for: NOT_SUPPORTED. */
+export function hasXattrNamespace(name: string): boolean {
+  return /^(?:user|trusted|security)\./.test(name) || name === accessAclName || name === defaultAclName;
+}
+
 /** Names are bytes (char codes to 255) or text; both count as what they take in a key. */
 function nameBytes(name: string): number {
   // oxlint-disable-next-line no-control-regex

@@ -196,7 +196,7 @@ class Harness {
       await twin.both(
         "allocate",
         () => twin.model.allocate(node, op.mode, op.offset, op.length),
-        () => twin.vfs.allocate(handle, op.mode, op.offset, op.length),
+        () => twin.vfs.allocate(handle, op.mode, op.offset, op.length, root),
       );
     } else if (op.type === "copy") {
       const target = twin.open[op.other % twin.open.length] as (typeof twin.open)[number];
@@ -204,7 +204,7 @@ class Harness {
       const copied = await twin.both(
         "copy",
         () => (count = twin.model.copy(node, op.offset, target.node, op.to, op.length)),
-        () => twin.vfs.copyRange(handle, op.offset, target.handle, op.to, op.length),
+        () => twin.vfs.copyRange(handle, op.offset, target.handle, op.to, op.length, root),
       );
       if (copied !== null) assert.equal(copied, count);
     } else {

@@ -203,7 +203,7 @@ export class VfsTwin {
 
   async #compareTree(node: ModelNode, ino: InodeNumber): Promise<void> {
     this.compareAttributes(node, await this.vfs.getAttributes(ino));
-    const names = await this.vfs.listXattr(ino);
+    const names = await this.vfs.listXattr(ino, root);
     assert.deepEqual([...names].toSorted(), [...node.xattrs.keys()].toSorted());
     for (const [name, value] of node.xattrs) assert.equal(Buffer.from(await this.vfs.getXattr(ino, name)).toString(), value);
     if (node.kind === "symlink") assert.equal(Buffer.from(await this.vfs.readSymlink(ino)).toString(), node.target);

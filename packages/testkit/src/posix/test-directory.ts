@@ -1,8 +1,8 @@
 /**
  * The directory that a system test works in, on the file system under test.
  *
- * CFS_TEST_DIR=mount takes a mount of a testbed of its own: a server over six drives and a mount, real processes. CFS_TEST_DIR names a directory
- * on a mount that somebody else made. CFS_TEST_DIR=reference, the default while docs/plan.md lists differences on the mount, takes the machine's own disk, to show that the tests themselves are right;
+ * CFS_TEST_DIR=mount, the default, takes a mount of a testbed of its own: a server over six drives and a mount, real processes. CFS_TEST_DIR names a directory
+ * on a mount that somebody else made. CFS_TEST_DIR=reference takes the machine's own disk, to show that the tests themselves are right;
  * so does a machine that cannot mount, aloud.
  */
 import { chmodSync, mkdtempSync, rmSync, statfsSync } from "node:fs";
@@ -67,7 +67,7 @@ async function openClusterDirectory(): Promise<TestDirectory> {
 
 /** On the file system under test, as the environment says. */
 export async function openTestDirectory(): Promise<TestDirectory> {
-  const named = process.env["CFS_TEST_DIR"] ?? "reference";
+  const named = process.env["CFS_TEST_DIR"] ?? "mount";
   if (named === "reference") return openReferenceDirectory();
   if (named !== "mount") return openDirectoryBelow(named);
   const reason = whyNoMounts();

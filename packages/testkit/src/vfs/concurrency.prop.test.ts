@@ -102,7 +102,7 @@ async function run(at: Mounted, parents: readonly InodeNumber[], op: Operation):
 async function picture(at: Mounted, ino: InodeNumber, path: string, lines: string[]): Promise<string[]> {
   const { kind, mode, nlink, sizeBytes, allocatedBytes, mtime, ctime } = await at.attributes(ino);
   const xattrs: string[] = [];
-  for (const xattr of await at.vfs.listXattr(ino)) xattrs.push(`${xattr}=${(await at.vfs.getXattr(ino, xattr)).length}`);
+  for (const xattr of await at.vfs.listXattr(ino, root)) xattrs.push(`${xattr}=${(await at.vfs.getXattr(ino, xattr)).length}`);
   let content = "";
   if (kind === "file") {
     const handle = await at.open(ino, 0o1000000);

@@ -147,7 +147,7 @@ describe("durability", () => {
     const untouched = await at.make("closed");
     const syncing = Promise.resolve(at.vfs.sync(handle, false));
     const told: string[] = [];
-    at.vfs.onInvalidate = (what) => told.push(what.kind === "entry" ? `entry ${what.name}` : `inode ${what.ino}`);
+    at.vfs.onInvalidate = (what) => void told.push(what.kind === "entry" ? `entry ${what.name}` : `${what.kind} ${what.ino}`);
     syncing.catch(() => {});
     await at.server.loseSession(at.remote, "fenced");
     await expect(syncing).rejects.toThrow(lost);

@@ -204,4 +204,69 @@ describe("access times", () => {
     expect(() => readOnly.vfs.open(ino, 1, root)).toThrow("READ_ONLY");
     await turn();
   });
+
+  describe("of a file that is being written, with a write-back cache", () => {
+    const settings = { kernelOwnsTimes: true };
+    const told = (at: Mounted): string[] => {
+      const list: string[] = [];
+      at.vfs.onInvalidate = (what, done) => {
+        list.push(what.kind);
+        done?.();
+      };
+      return list;
+    };
+
+    test("are never none: what the kernel holds is not known", async () => {
+      const at = new Mounted({ settings });
+      const { entry, file } = await at.vfs.create(rootInode, "file" as Name, newFile, 2, root);
+      expect(entry.attributes).toMatchObject({ sizeBytes: 0, allocatedBytes: 4096 });
+      at.vfs.release(file.handle);
+      expect((await at.attributes(entry.attributes.ino)).allocatedBytes).toBe(0);
+    });
+
+    test("are forgotten by the kernel when somebody begins to write an empty file", async () => {
+      const at = new Mounted({ settings });
+      const ino = await at.make("file");
+      const list = told(at);
+      await at.open(ino, 0);
+      expect(list).toEqual([]);
+      await at.open(ino, 1);
+      expect(list).toEqual(["attributes"]);
+    });
+
+    test("are forgotten by the kernel after a sync of a file that has grown, and not after others", async () => {
+      const at = new Mounted({ settings });
+      const ino = await at.make("file");
+      const handle = await at.open(ino);
+      const list = told(at);
+      await at.write(handle, 0, Buffer.alloc(1 << 20));
+      await at.vfs.sync(handle, false);
+      expect(list).toEqual(["attributes"]);
+      await at.write(handle, 0, Buffer.alloc(1 << 20));
+      await at.write(handle, 1 << 20, Buffer.alloc(4096));
+      await at.vfs.sync(handle, false);
+      expect(list, "an eighth is not reached").toEqual(["attributes"]);
+      await at.write(handle, 1 << 20, Buffer.alloc(1 << 18));
+      await at.vfs.sync(handle, true);
+      expect(list).toEqual(["attributes", "attributes"]);
+    });
+  });
+});
+
+test("who has a file open for writing is known until the last handle is gone", async () => {
+  const at = new Mounted();
+  const ino = await at.make("file");
+  const handles = [await at.open(ino, 0), await at.open(ino, 1), await at.open(ino, 2)];
+  expect(at.vfs.isOpenForWriting(ino)).toBe(true);
+  for (const handle of handles.slice(0, 2)) at.vfs.release(handle);
+  expect(at.vfs.isOpenForWriting(ino)).toBe(true);
+  at.vfs.release(handles[2] ?? 0);
+  expect(at.vfs.isOpenForWriting(ino)).toBe(false);
+});
+
+test("an inode of any kind is found by its number, as an export of file handles asks for it", async () => {
+  const at = new Mounted();
+  const ino = await at.make("file");
+  expect((await at.vfs.lookup(ino, "." as Name, root)).attributes.ino).toBe(ino);
+  expect(() => at.vfs.lookup(ino, ".." as Name, root)).toThrow("NOT_DIRECTORY");
 });

@@ -113,13 +113,14 @@ describe("fallocate", () => {
     const at = new Mounted();
     const ino = await at.make("file");
     const handle = await at.open(ino);
-    for (const mode of [2, 4, 8, 18, 19, 32]) expect(() => at.vfs.allocate(handle, mode, 0, 10), `mode ${mode}`).toThrow("NOT_SUPPORTED");
-    expect(() => at.vfs.allocate(handle, 0, 0, 0)).toThrow("INVALID");
+    for (const mode of [2, 4, 8, 18, 19, 32])
+      expect(() => at.vfs.allocate(handle, mode, 0, 10, root), `mode ${mode}`).toThrow("NOT_SUPPORTED");
+    expect(() => at.vfs.allocate(handle, 0, 0, 0, root)).toThrow("INVALID");
     const readOnly = await at.open(ino, 0);
-    expect(() => at.vfs.allocate(readOnly, 0, 0, 10)).toThrow("BAD_HANDLE");
-    await at.vfs.allocate(handle, 0, 0, 1 << 20);
+    expect(() => at.vfs.allocate(readOnly, 0, 0, 10, root)).toThrow("BAD_HANDLE");
+    await at.vfs.allocate(handle, 0, 0, 1 << 20, root);
     expect(await at.attributes(ino)).toMatchObject({ sizeBytes: 1 << 20, allocatedBytes: 1 << 20 });
-    await at.vfs.allocate(handle, 1, 1 << 20, 4096);
+    await at.vfs.allocate(handle, 1, 1 << 20, 4096, root);
     expect((await at.attributes(ino)).sizeBytes).toBe(1 << 20);
   });
 
@@ -128,7 +129,7 @@ describe("fallocate", () => {
     const handle = await at.open(await at.make("file"));
     await at.write(handle, 0, "x");
     await at.vfs.sync(handle, false);
-    await expect(Promise.resolve(at.vfs.allocate(handle, 0, 0, 2 << 20))).rejects.toMatchObject({ code: "NO_SPACE" });
+    await expect(Promise.resolve(at.vfs.allocate(handle, 0, 0, 2 << 20, root))).rejects.toMatchObject({ code: "NO_SPACE" });
   });
 });
 
@@ -159,11 +160,11 @@ describe("copy_file_range", () => {
     await at.write(handle, 0, "0123456789");
     const appending = await at.open(ino, 2 | append);
     const writeOnly = await at.open(ino, 1);
-    expect(() => at.vfs.copyRange(handle, 0, appending, 0, 5)).toThrow("BAD_HANDLE");
-    expect(() => at.vfs.copyRange(writeOnly, 0, handle, 0, 5)).toThrow("BAD_HANDLE");
-    expect(() => at.vfs.copyRange(handle, 0, handle, 4, 5)).toThrow("INVALID");
-    expect(await at.vfs.copyRange(handle, 5, handle, 10, 100)).toBe(5);
-    expect(await at.vfs.copyRange(handle, 15, handle, 0, 5)).toBe(0);
+    expect(() => at.vfs.copyRange(handle, 0, appending, 0, 5, root)).toThrow("BAD_HANDLE");
+    expect(() => at.vfs.copyRange(writeOnly, 0, handle, 0, 5, root)).toThrow("BAD_HANDLE");
+    expect(() => at.vfs.copyRange(handle, 0, handle, 4, 5, root)).toThrow("INVALID");
+    expect(await at.vfs.copyRange(handle, 5, handle, 10, 100, root)).toBe(5);
+    expect(await at.vfs.copyRange(handle, 15, handle, 0, 5, root)).toBe(0);
     expect((await at.read(handle, 0, 100)).toString()).toBe("012345678956789");
   });
 
@@ -174,7 +175,7 @@ describe("copy_file_range", () => {
     await at.write(from, 0, "head");
     await at.change(source, { sizeBytes: 1 << 30 });
     await at.write(to, 0, Buffer.alloc(100_000, 1));
-    expect(await at.vfs.copyRange(from, 0, to, 0, 1 << 30)).toBe(1 << 30);
+    expect(await at.vfs.copyRange(from, 0, to, 0, 1 << 30, root)).toBe(1 << 30);
     expect((await at.read(to, 0, 200_000)).equals(Buffer.concat([Buffer.from("head"), Buffer.alloc(199_996)]))).toBe(true);
     expect(await at.attributes(target)).toMatchObject({ sizeBytes: 1 << 30 });
     expect((await at.attributes(target)).allocatedBytes).toBeLessThanOrEqual(8192);
@@ -205,8 +206,17 @@ describe("extended attributes", () => {
     expect(() => at.vfs.getXattr(ino, "security.capability")).toThrow("NO_DATA");
     expect(at.calls("fetchXattr")).toBe(0);
     expect(Buffer.from(await at.vfs.getXattr(ino, "user.a")).toString()).toBe("1");
-    expect(await at.vfs.listXattr(ino)).toEqual(["user.a"]);
+    expect(await at.vfs.listXattr(ino, root)).toEqual(["user.a"]);
     expect(() => at.vfs.setXattr(ino, "user.a", Buffer.from("2"), 1, false, root)).toThrow("EXISTS");
     expect(() => at.vfs.removeXattr(ino, "user.b", root)).toThrow("NO_DATA");
+    expect(() => at.vfs.getXattr(ino, "foreign.a")).toThrow("NOT_SUPPORTED");
+  });
+
+  test("names of the namespace trusted are shown to root alone", async () => {
+    const at = new Mounted();
+    const ino = await at.make("file");
+    for (const name of ["user.a", "trusted.b"]) await at.vfs.setXattr(ino, name, Buffer.from("1"), 0, false, root);
+    expect(await at.vfs.listXattr(ino, root)).toEqual(["trusted.b", "user.a"]);
+    expect(await at.vfs.listXattr(ino, { ...root, uid: 1000 })).toEqual(["user.a"]);
   });
 });

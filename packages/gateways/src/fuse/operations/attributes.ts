@@ -84,7 +84,7 @@ function listXattr(context: Context, request: Request): void {
   const reply: ReplyWith<readonly string[]> = (replies, low, upper, names) => {
     sized(replies, low, upper, Buffer.from(names.map((name) => `${name}\0`).join(""), "latin1"));
   };
-  context.answer(request, context.vfs.listXattr(request.ino), reply, undoNothing);
+  context.answer(request, context.vfs.listXattr(request.ino, context.caller(request)), reply, undoNothing);
 }
 
 /** fuse_setxattr_in: | size 4 | flags 4 |, and with SETXATTR_EXT | setxattr flags 4 | padding 4 |, name, value. */

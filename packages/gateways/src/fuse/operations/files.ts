@@ -1,6 +1,6 @@
 /** Operations on open files: open, create, read, write, sync, space, copy. */
 import { CfsError, type InodeNumber } from "@cfs/core";
-import type { Awaitable, Caller, Entry, OpenFile, ReadResult } from "@cfs/vfs";
+import type { Awaitable, Caller, Entry, OpenFile, ReadResult, WriteOptions } from "@cfs/vfs";
 import { undoNothing, Wait, type Context, type Operation, type ReplyWith, type Undo } from "../context.ts";
 import { fsyncDataOnly, opcode, openFlag, openKillSetId, openReply, writeFromCache, writeInBytes, writeKillSetId } from "../protocol.ts";
 import { giveBack } from "../replies.ts";
@@ -23,12 +23,15 @@ function refuseWriting(context: Context, flags: number): void {
   if (context.isReadOnly && isWriting) throw new CfsError("READ_ONLY", "the mount is read-only");
 }
 
-/** With writeback cache the kernel reads pages that it fills in part and places appends itself: it needs a file to read. */
+/**
+ * With writeback cache the kernel reads pages that it fills in part and places appends itself: it needs a file to read. Such a read is
+ * nobody's read(2) when the file is open for writing only.
+ */
 function vfsFlags(context: Context, flags: number): number {
-  const appendFlag = 0o2000;
   if (!context.hasWritebackCache) return flags;
-  const mode = (flags & openFlag.accessMode) === 1 ? 2 : flags & openFlag.accessMode;
-  return (flags & ~openFlag.accessMode & ~appendFlag) | mode;
+  const placed = flags & ~openFlag.append;
+  if ((flags & openFlag.accessMode) !== openFlag.writeOnly) return placed;
+  return (placed & ~openFlag.accessMode) | openFlag.readWrite | openFlag.noAtime;
 }
 
 const undoOpen: Undo<OpenFile> = (vfs, file) => giveBack(vfs, { kind: "file", handle: file.handle });
@@ -113,16 +116,19 @@ function read(context: Context, request: Request): void {
 
 const replyWritten: ReplyWith<number> = (replies, low, upper, count) => replies.count32(low, upper, count);
 
-/** The four combinations, made once. */
-const writeOptions = [0, 1, 2, 3].map((bits) => ({ killSetId: (bits & 1) !== 0, fromPageCache: (bits & 2) !== 0 }));
+const fromPageCache: WriteOptions = { killSetId: false, fromPageCache: true };
+const fromProgram: WriteOptions = { killSetId: false, fromPageCache: false };
+
+function writeOptions(context: Context, request: Request): WriteOptions {
+  const flags = request.u32(20);
+  const plain = (flags & writeFromCache) === 0 ? fromProgram : fromPageCache;
+  return (flags & writeKillSetId) === 0 ? plain : { ...plain, killSetId: true, caller: context.caller(request) };
+}
 
 /** fuse_write_in: | handle 8 | offset 8 | size 4 | write flags 4 | lock owner 8 | flags 4 | padding 4 |, data. */
 function write(context: Context, request: Request): void {
-  const flags = request.u32(20);
-  const bits = ((flags & writeKillSetId) !== 0 ? 1 : 0) | ((flags & writeFromCache) !== 0 ? 2 : 0);
-  const options = writeOptions[bits] as { killSetId: boolean; fromPageCache: boolean };
   const data = request.view(writeInBytes, request.u32(16));
-  context.answer(request, context.vfs.write(request.u64(0), request.offset64(8), data, options), replyWritten, null);
+  context.answer(request, context.vfs.write(request.u64(0), request.offset64(8), data, writeOptions(context, request)), replyWritten, null);
 }
 
 function flush(context: Context, request: Request): void {
@@ -142,16 +148,26 @@ function sync(context: Context, request: Request): void {
 
 /** fuse_fallocate_in: | handle 8 | offset 8 | length 8 | mode 4 | padding 4 |. */
 function allocate(context: Context, request: Request): void {
-  const done = context.vfs.allocate(request.u64(0), request.u32(24), request.offset64(8), request.offset64(16));
+  const done = context.vfs.allocate(request.u64(0), request.u32(24), request.offset64(8), request.offset64(16), context.caller(request));
   context.answer(request, done, replyEmpty, null);
 }
 
 const replyCount64: ReplyWith<number> = (replies, low, upper, count) => replies.count64(low, upper, count);
 
-/** fuse_lseek_in: | handle 8 | offset 8 | whence 4 | padding 4 |. */
+/**
+ * fuse_lseek_in: | handle 8 | offset 8 | whence 4 | padding 4 |. The kernel does not write its dirty pages back before it asks, so a file that is
+ * being written would seem to have holes where its new bytes are: whoever copies by holes would lose them.
+ */
 function seek(context: Context, request: Request): void {
-  const offset = context.vfs.seek(request.u64(0), request.offset64(8), request.u32(16));
-  context.answer(request, offset, replyCount64, undoNothing);
+  const { ino } = request;
+  const handle = request.u64(0);
+  const offsetBytes = request.i64(8);
+  const whence = request.u32(16);
+  if (offsetBytes < 0) throw new CfsError("NO_DEVICE", `a search from ${offsetBytes}`);
+  const find = (): Awaitable<number> => context.vfs.seek(handle, offsetBytes, whence);
+  const isDirty = context.hasWritebackCache && context.vfs.isOpenForWriting(ino);
+  const found = isDirty ? context.writeBack(ino, offsetBytes).then(find) : find();
+  context.answer(request, found, replyCount64, undoNothing);
 }
 
 /** A request may ask for nearly 2^64 bytes ("to the end"); a copy of fewer is a legal answer. */
@@ -160,7 +176,8 @@ const copyBytesMax = 0x7fff_f000;
 /** fuse_copy_file_range_in: | handle 8 | offset 8 | target inode 8 | target handle 8 | target offset 8 | length 8 | flags 8 |. */
 function copyRange(context: Context, request: Request, reply: ReplyWith<number>): void {
   const length = request.u32(44) === 0 ? Math.min(request.u32(40), copyBytesMax) : copyBytesMax;
-  const copied = context.vfs.copyRange(request.u64(0), request.offset64(8), request.u64(24), request.offset64(32), length);
+  const caller = context.caller(request);
+  const copied = context.vfs.copyRange(request.u64(0), request.offset64(8), request.u64(24), request.offset64(32), length, caller);
   context.answer(request, copied, reply, null);
 }
 

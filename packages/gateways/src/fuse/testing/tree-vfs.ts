@@ -315,6 +315,10 @@ export class TreeVfs implements Vfs {
     return this.#later(() => this.#resize(node, Math.max(node.attributes.sizeBytes, offsetBytes + lengthBytes)));
   }
 
+  isOpenForWriting(): boolean {
+    return true;
+  }
+
   seek(handle: number, offsetBytes: number, whence: number): Awaitable<number> {
     const { sizeBytes } = this.#opened(handle).attributes;
     if (offsetBytes >= sizeBytes) throw new CfsError("NO_DEVICE", `${offsetBytes} is past the end`);

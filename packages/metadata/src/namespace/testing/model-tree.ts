@@ -253,7 +253,8 @@ export class ModelTree {
     }
     if (((uid !== null || gid !== null) && node.kind !== "directory") || command.killSetId) {
       node.mode &= ~0o4000;
-      if ((node.mode & 0o010) !== 0) node.mode &= ~0o2000;
+      const acts = caller.uid === 0 || caller.gid === node.gid || (caller.groups !== null && caller.groups.includes(node.gid));
+      if ((node.mode & 0o010) !== 0 || !acts) node.mode &= ~0o2000;
     }
     node.uid = uid ?? node.uid;
     node.gid = gid ?? node.gid;
