@@ -106,9 +106,13 @@ export class ShardCluster implements Patient {
       if (node.process.life === life) this.#refused(reason, reply);
     };
     if (input.kind === "read") {
-      const answered = driver.readIndex(group).then(() => {
+      const checker = this.checkers.get(group);
+      const knownIndex = checker?.committedIndex ?? 0;
+      const answered = driver.readIndex(group).then((index) => {
         const machine = node.machines.get(group);
-        if (node.process.life === life && machine !== undefined) reply({ output: { kind: "value", value: machine.read(input.key) } });
+        if (node.process.life !== life || machine === undefined) return;
+        checker?.read(node.id, index, knownIndex);
+        reply({ output: { kind: "value", value: machine.read(input.key) } });
       });
       answered.catch(refuse);
       return;
