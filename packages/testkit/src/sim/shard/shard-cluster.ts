@@ -122,7 +122,9 @@ export class ShardCluster implements Patient {
       ? this.#random.bytes(new Uint8Array(this.#random.between(1, this.#plan.payloadBytesMax)))
       : null;
     const answered = driver.propose(group, command, payload).then(({ index, term, result }) => {
-      if (node.process.life !== life || result === null) return;
+      if (node.process.life !== life) return;
+      if (result === null)
+        throw new SafetyViolation("acknowledged commands", `n${node.id} answered a command with entry ${index}, which is none`);
       this.checkers.get(group)?.acknowledged(node.id, index, term);
       reply({ output: result });
     });
