@@ -280,7 +280,7 @@ export class Swim {
       this.#isBridge ||= this.#phase === "joining";
       return this.#claims.alive(record, nowMs, true);
     }
-    if (this.#self.recorded(record)) this.#tellTruth(from);
+    if (this.#self.recorded(record, nowMs)) this.#tellTruth(from);
   }
 
   /** To a newcomer all is new, and nothing of it is news for the others; unless somebody joined by way of it. */

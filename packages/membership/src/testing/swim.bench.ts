@@ -150,7 +150,7 @@ function countErrors(members: number, loss: number, nodeHours: number, freezeMs:
 }
 
 function printErrors(sizes: readonly number[]): void {
-  const hoursByMembers: Readonly<Record<number, number>> = { 6: 200, 50: 200, 200: 100, 1000: 50 };
+  const hoursByMembers: Readonly<Record<number, number>> = { 6: 200, 50: 100, 200: 50, 1000: 20 };
   row([
     "members",
     "loss",
