@@ -37,6 +37,10 @@ export class ShardNode {
   machines: Map<number, TestMachine> = new Map();
   driver: MultiRaft<string> | null = null;
   log: FileGroupLog | null = null;
+  /** The log of the life before, for checks of what is on the drive while the node is down. */
+  lastLog: FileGroupLog | null = null;
+  /** Requests of the drive until the power fails. */
+  requestsLeft: number = Number.MAX_SAFE_INTEGER;
   /** Counts crashes: what an earlier life still says is not heard. */
   life = 0;
 
@@ -74,12 +78,18 @@ export class ShardBed {
   static async start(options: BedOptions = {}): Promise<ShardBed> {
     const bed = new ShardBed(options);
     for (let number = 1; number <= (options.nodes ?? 3); number++) {
-      const memory = new MemoryIo({ random: bed.random });
+      const memory = new MemoryIo({ random: bed.random, schedule: (settle) => bed.#request(number, settle) });
       const node = new ShardNode(number, memory, options.wrapIo?.(memory, number) ?? memory);
       bed.nodes.push(node);
       await bed.boot(number);
     }
     return bed;
+  }
+
+  #request(number: number, settle: () => void): void {
+    const node = this.nodes[number - 1];
+    if (node !== undefined && node.requestsLeft-- === 0) this.crash(number);
+    queueMicrotask(settle);
   }
 
   node(number: number): ShardNode {
@@ -149,6 +159,8 @@ export class ShardBed {
     const node = this.node(number);
     node.life++;
     node.memory.crash();
+    node.requestsLeft = Number.MAX_SAFE_INTEGER;
+    node.lastLog = node.log ?? node.lastLog;
     node.driver = null;
     node.log = null;
     this.#flights = this.#flights.filter(({ from, to }) => from !== number && to !== number);
@@ -180,8 +192,7 @@ export class ShardBed {
     if (this.isShuffled) flights.sort(() => this.random.next() - 0.5);
     for (const { from, to, batch } of flights) {
       if (this.isCut(from, to) || this.random.next() < this.lossRate) continue;
-      const target = this.nodes[to - 1]?.driver;
-      target?.receive(from, batch);
+      this.nodes[to - 1]?.driver?.receive(from, batch);
       if (this.random.next() < this.doubleRate) this.#flights.push({ from, to, batch });
     }
     return flights.length > 0;
