@@ -54,7 +54,7 @@ export class Chaos {
   static async run(options: ChaosOptions): Promise<Chaos> {
     const bed = await ShardBed.start({
       seed: options.seed,
-      driver: { compactEntries: 30, compactBytes: 64 << 10, quiesceTicks: 15, ...options.driver },
+      driver: { compactEntries: 30, compactBytes: 64 << 10, quiesceTicks: 15, payloadBytesMax: 4000, ...options.driver },
       log: { fileBytes: 64 << 10, frameBytes: 32 << 10, reclaimBytes: 3 * (64 << 10) },
       ...(options.rules === undefined ? {} : { rules: options.rules }),
     });
@@ -168,7 +168,9 @@ export class Chaos {
     const { nodes, random } = this.bed;
     if (nodes.some(({ driver, requestsLeft }) => driver === null || requestsLeft < 1e6)) return;
     const node = nodes[Math.floor(random.next() * nodes.length)] as ShardNode;
-    node.requestsLeft = Math.floor(random.next() * 12);
+    // At a request, or right now, in the middle of what is under way.
+    if (random.next() < 0.6) node.requestsLeft = Math.floor(random.next() * 12);
+    else this.bed.crash(node.number);
   }
 
   async #restart(): Promise<void> {
@@ -183,15 +185,20 @@ export class Chaos {
 
   async #boot(number: number): Promise<void> {
     const node = this.bed.node(number);
-    await this.bed.boot(number).catch((reason: unknown) => {
+    let isDone = false;
+    const booted = this.bed.boot(number).catch((reason: unknown) => {
       const { code, message } = CfsError.from(reason);
       if (code !== "IO" && code !== "BAD_HANDLE") this.#broken(`node ${number} does not start again: ${message}`);
       node.driver = null;
     });
+    booted.finally(() => (isDone = true)).catch(() => undefined);
+    while (!isDone) await this.bed.settle(1);
+    await booted;
   }
 
   #weather(): void {
     const { bed } = this;
+    bed.promptness = bed.random.next() < 0.3 ? 1 : bed.random.next();
     bed.lossRate = bed.random.next() < 0.5 ? 0 : bed.random.next() * 0.3;
     bed.doubleRate = bed.random.next() * 0.2;
     bed.isShuffled = bed.random.next() < 0.5;
@@ -213,6 +220,9 @@ export class Chaos {
           else if (known !== text) this.#broken(`group ${group}: node ${number} applied ${text} at ${index}, but it is ${known}`);
         }
         machine.applied.clear();
+        const durable = log.groups.get(group)?.lastIndex ?? 0;
+        if (machine.appliedIndex > durable)
+          this.#broken(`group ${group}: node ${number} applied ${machine.appliedIndex}, its log has ${durable}`);
         this.#checkLog(group, number, log);
       }
     }
@@ -238,6 +248,7 @@ export class Chaos {
   async #heal(groups: readonly number[]): Promise<void> {
     const { bed } = this;
     for (const node of bed.nodes) node.requestsLeft = Number.MAX_SAFE_INTEGER;
+    bed.promptness = 1;
     bed.lossRate = 0;
     bed.doubleRate = 0;
     bed.isShuffled = false;

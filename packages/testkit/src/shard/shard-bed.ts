@@ -1,7 +1,7 @@
 /**
  * Nodes with real drivers and real group logs in one process: memory drives, a network that loses, doubles, delays and reorders, a clock moved by hand.
  */
-import { assert, silentLogger } from "@cfs/core";
+import { assert, CfsError, silentLogger } from "@cfs/core";
 import type { Clock, Random } from "@cfs/core";
 import { MultiRaft, multiRaftDefaults } from "@cfs/metadata";
 import type { DriverRules, MultiRaftListener, MultiRaftOptions, PeerItem } from "@cfs/metadata";
@@ -62,6 +62,9 @@ export class ShardBed {
   readonly nodes: ShardNode[] = [];
   readonly #options: BedOptions;
   #flights: Flight[] = [];
+  #later: { readonly work: () => void; rounds: number }[] = [];
+  /** Part of the requests to drives and states that are done at once; the others take some rounds. */
+  promptness = 1;
   lossRate = 0;
   doubleRate = 0;
   /** Deliver in random order. */
@@ -89,7 +92,13 @@ export class ShardBed {
   #request(number: number, settle: () => void): void {
     const node = this.nodes[number - 1];
     if (node !== undefined && node.requestsLeft-- === 0) this.crash(number);
-    queueMicrotask(settle);
+    this.#soon(settle);
+  }
+
+  /** At once, or some rounds of deliveries later. */
+  #soon(work: () => void): void {
+    if (this.random.next() < this.promptness) queueMicrotask(work);
+    else this.#later.push({ work, rounds: 1 + Math.floor(this.random.next() ** 2 * 12) });
   }
 
   node(number: number): ShardNode {
@@ -98,9 +107,9 @@ export class ShardBed {
 
   async boot(number: number): Promise<void> {
     const node = this.node(number);
-    const { io } = node;
     const life = ++node.life;
     const isAlive = (): boolean => node.life === life;
+    const io = ofLife(node.io, isAlive);
     node.machines = new Map();
     const log = await FileGroupLog.open(
       { io, crc32c: crc32cTable, random: this.random, logger: silentLogger },
@@ -129,7 +138,7 @@ export class ShardBed {
         openMachine: async (group, snapshotIndex) => {
           const disk = node.disks.get(group) ?? new MachineDisk();
           node.disks.set(group, disk);
-          const machine = new TestMachine(disk, snapshotIndex, isAlive);
+          const machine = new TestMachine(disk, snapshotIndex, isAlive, () => new Promise((resolve) => this.#soon(resolve)));
           node.machines.set(group, machine);
           return machine;
         },
@@ -163,7 +172,8 @@ export class ShardBed {
     node.lastLog = node.log ?? node.lastLog;
     node.driver = null;
     node.log = null;
-    this.#flights = this.#flights.filter(({ from, to }) => from !== number && to !== number);
+    // What it sent before is on its way.
+    this.#flights = this.#flights.filter(({ to }) => to !== number);
   }
 
   async closeAll(): Promise<void> {
@@ -187,6 +197,12 @@ export class ShardBed {
   }
 
   #deliver(): boolean {
+    const later = this.#later;
+    this.#later = [];
+    for (const one of later) {
+      if (--one.rounds <= 0) one.work();
+      else this.#later.push(one);
+    }
     const flights = this.#flights;
     this.#flights = [];
     if (this.isShuffled) flights.sort(() => this.random.next() - 0.5);
@@ -195,7 +211,7 @@ export class ShardBed {
       this.nodes[to - 1]?.driver?.receive(from, batch);
       if (this.random.next() < this.doubleRate) this.#flights.push({ from, to, batch });
     }
-    return flights.length > 0;
+    return flights.length > 0 || later.length > 0;
   }
 
   async ticks(count: number): Promise<void> {
@@ -223,4 +239,18 @@ export class ShardBed {
     }
     throw new Error(`group ${group} has no leader after ${ticksMax} ticks`);
   }
+}
+
+/** The drive as one life of a node sees it: a dead process, whose promises still run here, reaches it no more. */
+function ofLife(io: Io, isAlive: () => boolean): Io {
+  return new Proxy(io, {
+    get: (target, name) => {
+      const member: unknown = Reflect.get(target, name);
+      if (typeof member !== "function") return member;
+      return (...given: unknown[]): unknown => {
+        if (!isAlive()) return Promise.reject(new CfsError("IO", "the process is dead"));
+        return Reflect.apply(member, target, given);
+      };
+    },
+  });
 }

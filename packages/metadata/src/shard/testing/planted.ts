@@ -23,9 +23,7 @@ export const plantedDriverBugs: Readonly<Record<string, Partial<DriverRules>>> =
   /** A follower takes entries without the payload that came with them. */
   takeEntryWithoutPayload: { mayTakeEntry: () => true },
   /** A leader counts its own payload before it is durable. */
-  countPayloadBeforeDurable: { heldIndex: (_, promised) => promised },
-  /** A proposal is answered with the result of another leader's entry at its index. */
-  answerForAnotherEntry: { isOutcomeOf: () => true },
+  countPayloadBeforeDurable: { heldIndex: (_, promised) => promised() },
   /** A read is answered from a state that is older than it must be. */
   readBeforeApplied: { mayAnswerRead: () => true },
   /** The log goes before the state that it made is durable. */
