@@ -61,6 +61,7 @@ export class ShardBed {
   readonly clock: ManualClock = new ManualClock();
   readonly nodes: ShardNode[] = [];
   readonly #options: BedOptions;
+  readonly #stalled: Map<number, (() => void)[]> = new Map();
   #flights: Flight[] = [];
   #later: { readonly work: () => void; rounds: number }[] = [];
   /** Part of the requests to drives and states that are done at once; the others take some rounds. */
@@ -92,7 +93,19 @@ export class ShardBed {
   #request(number: number, settle: () => void): void {
     const node = this.nodes[number - 1];
     if (node !== undefined && node.requestsLeft-- === 0) this.crash(number);
-    this.#soon(settle);
+    if (this.#stalled.has(number)) this.#stalled.get(number)?.push(settle);
+    else this.#soon(settle);
+  }
+
+  /** The drive of a node does nothing any more until it is released. */
+  stall(number: number): void {
+    this.#stalled.set(number, []);
+  }
+
+  release(number: number): void {
+    const waiting = this.#stalled.get(number) ?? [];
+    this.#stalled.delete(number);
+    for (const settle of waiting) settle();
   }
 
   /** At once, or some rounds of deliveries later. */
