@@ -5,9 +5,9 @@
  * before it is in force again. Invariant: indexes rise, and there is always one at or below every index that is still in the log.
  */
 import { assert } from "@cfs/core";
-import { type Configuration, emptyConfiguration } from "./configuration.ts";
+import { type Configuration, emptyConfiguration, isVoter } from "./configuration.ts";
 import { decodeConfiguration } from "./configuration-format.ts";
-import { type Entry, entryKinds } from "./entry.ts";
+import { type Entry, entryKinds, type NodeId } from "./entry.ts";
 
 interface Item {
   readonly index: number;
@@ -38,6 +38,12 @@ export class ConfigurationHistory {
     return this.#items.findLast((item) => item.index <= index)?.configuration ?? emptyConfiguration;
   }
 
+  /** Whether the node votes in the configuration at `index` or in a later one. */
+  isVoterFrom(index: number, node: NodeId): boolean {
+    const from = this.#items.findLastIndex((item) => item.index <= index);
+    return this.#items.some((item, at) => at >= from && isVoter(item.configuration, node));
+  }
+
   /** Takes over what `entries` mean: they were appended behind entries[0].index - 1. True: the current configuration is another one. */
   append(entries: readonly Entry[]): boolean {
     const first = entries[0];
@@ -45,6 +51,7 @@ export class ConfigurationHistory {
     const before = this.current;
     if (this.currentIndex >= first.index) this.#cutFrom(first.index);
     for (const entry of entries) {
+      assert(entry.index > this.currentIndex, "configurations follow each other along the log");
       if (entry.kind === entryKinds.configuration) this.#items.push({ index: entry.index, configuration: decodeConfiguration(entry.data) });
     }
     return this.current !== before;

@@ -14,6 +14,7 @@ import { Inflights } from "./inflights.ts";
 import { Log } from "./log.ts";
 import type { Message } from "./message.ts";
 import type { RaftOptions } from "./options.ts";
+import { Outbox } from "./outbox.ts";
 import { Progress } from "./progress.ts";
 import type { ReadAnswer, Role, SnapshotChunk } from "./ready.ts";
 import type { RaftRules } from "./rules.ts";
@@ -91,8 +92,8 @@ export class Core {
   isQuiescent = false;
 
   // What the next Ready takes along.
-  early: Message[] = [];
-  late: Message[] = [];
+  readonly early: Outbox = new Outbox();
+  readonly late: Outbox = new Outbox();
   chunks: SnapshotChunk[] = [];
   readAnswers: ReadAnswer[] = [];
   readsRefused: number[] = [];
@@ -128,6 +129,14 @@ export class Core {
     return isVoter(this.configuration, this.id);
   }
 
+  /**
+   * Section 4.2.2: a replica that a change removes still campaigns until the change is committed. It may be the only one that has the entry, and
+   * then nobody else can win.
+   */
+  get mayCampaign(): boolean {
+    return this.history.isVoterFrom(this.log.commit, this.id);
+  }
+
   /** Whether this replica keeps faith with a leader and refuses to help others (thesis, sections 4.2.3 and 6.4.1). */
   get isLed(): boolean {
     const { leader, sinceLeaderTicks, options } = this;
@@ -144,16 +153,7 @@ export class Core {
 
   send(message: Message): void {
     assert(message.to !== this.id, "nobody writes to himself");
-    if (this.rules.isEarly(message)) {
-      this.early.push(message);
-      return;
-    }
-    const last = this.late[this.late.length - 1];
-    const isRepeated = last?.type === "appendReply" && message.type === "appendReply" && last.to === message.to;
-    // An answer up to a later index says the same and more.
-    if (isRepeated && last.term === message.term && !last.rejected && !message.rejected && last.index <= message.index) {
-      this.late[this.late.length - 1] = message;
-    } else this.late.push(message);
+    (this.rules.isEarly(message) ? this.early : this.late).push(message);
   }
 
   heardFromLeader(leader: NodeId): void {
@@ -212,7 +212,10 @@ export class Core {
 
   #newProgress(node: NodeId): Progress {
     const { inflightMessagesMax, inflightBytesMax } = this.options;
-    return new Progress(node, this.log.lastIndex + 1, new Inflights(inflightMessagesMax, inflightBytesMax));
+    const progress = new Progress(node, this.log.lastIndex + 1, new Inflights(inflightMessagesMax, inflightBytesMax));
+    // Asked at once where its log agrees, also when there is nothing new to send.
+    progress.mustProbe = true;
+    return progress;
   }
 
   /** What the member holds durably, as far as this leader knows. */

@@ -4,6 +4,7 @@ export type { Configuration, ConfigurationChange, ConfigurationStep } from "./co
 export { decodeConfiguration, encodeConfiguration } from "./configuration-format.ts";
 export { entryBytes, entryHeadBytes, entryKinds, nobody } from "./entry.ts";
 export type { Entry, EntryKind, HardState, NodeId } from "./entry.ts";
+export { decodeMessage, encodeMessage, messageFormatVersion, readMessage, writeMessage } from "./message-format.ts";
 export { MemoryLog } from "./memory-log.ts";
 export type * from "./message.ts";
 export { completeOptions, defaultOptions } from "./options.ts";

@@ -166,14 +166,20 @@ export class Log {
     if (index > this.#applied) this.#applied = index;
   }
 
-  /** The entries up to (index, term) are durable. Nothing happens when they were cut off meanwhile. */
-  stableTo(index: number, term: number): void {
-    if (index < this.#offset || this.term(index) !== term) return;
-    assert(this.#storage.lastIndex >= index, "the host has stored what it says");
-    assert(this.#storage.term(index) === term, "the host has stored what it was given");
-    const count = index + 1 - this.#offset;
+  /** The host has stored `entries`. What was cut off meanwhile does not count: it is stale in storage, and will be replaced. */
+  stored(entries: readonly Entry[]): void {
+    const last = entries[entries.length - 1];
+    const first = entries[0];
+    if (last === undefined || first === undefined || first.index > this.#offset) return;
+    assert(this.#storage.lastIndex >= last.index, "the host has stored what it says");
+    assert(this.#storage.term(last.index) === last.term, "the host has stored what it was given");
+    const skipped = this.#offset - first.index;
+    let count = entries.length - skipped;
+    // From the end: most often nothing was cut off.
+    while (count > 0 && this.#unstable[count - 1] !== entries[skipped + count - 1]) count--;
+    if (count <= 0) return;
     this.#unstable = count === this.#unstable.length ? [] : this.#unstable.slice(count);
-    this.#offset = index + 1;
+    this.#offset += count;
   }
 
   /** The whole log gives way to a snapshot (thesis, section 5.1). */

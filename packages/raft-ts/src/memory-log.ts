@@ -24,6 +24,16 @@ export class MemoryLog implements LogStorage {
     this.#base = { index: 0, term: 0, configuration };
   }
 
+  /** Goes its own way from here. */
+  copy(): MemoryLog {
+    const copy = new MemoryLog();
+    copy.#hardState = this.#hardState;
+    copy.#base = this.#base;
+    copy.#entries = this.#entries.slice();
+    copy.#snapshot = this.#snapshot;
+    return copy;
+  }
+
   initial(): InitialState {
     return { hardState: this.#hardState, configuration: this.#base.configuration };
   }

@@ -103,7 +103,8 @@ export class Raft {
   }
 
   /**
-   * Asks for an index at which a linearizable read may be served. The answer comes in Ready.reads or Ready.readsRefused. A follower asks its leader;
+   * Asks for an index at which a linearizable read may be served. `context` is never used again by this replica, not after a restart either: a
+   * doubled answer to an older read would be taken for one to this. The answer comes in Ready.reads or Ready.readsRefused. A follower asks its leader;
    * that may get lost: repeat it after a while.
    */
   readIndex(context: number): ReadResult {
@@ -225,8 +226,9 @@ function isWelcome(core: Core, message: Message): boolean {
   if (isFromLeader && (preVote || isChecked)) {
     const { id, term } = core;
     core.send({ type: "appendReply", from: id, to: message.from, term, index: 0, rejected: false, hintIndex: 0, hintTerm: 0 });
-  } else if (message.type === "vote" && message.preVote) {
-    core.send({ type: "voteReply", from: core.id, to: message.from, term: core.term, preVote: true, granted: false });
+  } else if (message.type === "vote") {
+    const { preVote: isPreVote, from } = message;
+    core.send({ type: "voteReply", from: core.id, to: from, term: core.term, preVote: isPreVote, granted: false });
   }
   return false;
 }

@@ -59,6 +59,7 @@ export function readsAfterCommit(core: Core): void {
 
 /** One heartbeat to everybody: keeps faith, carries the commit index, confirms reads. */
 export function broadcastHeartbeat(core: Core, isQuiesce: boolean): void {
+  assert(core.isLeader, "only a leader sends heartbeats");
   core.round++;
   if (core.roundTicks[core.roundTicks.length - 1]?.tick !== core.tickCount) {
     const oldest = core.tickCount - core.options.electionTicks;

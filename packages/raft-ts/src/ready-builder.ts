@@ -6,6 +6,7 @@
  */
 import { assert } from "@cfs/core";
 import type { Core } from "./core.ts";
+import { assertReady, assertState } from "./invariants.ts";
 import { type Entry, entryBytes, type HardState, nobody } from "./entry.ts";
 import type { Ready, SoftState } from "./ready.ts";
 import { startReadRound } from "./read.ts";
@@ -37,8 +38,8 @@ export class ReadyBuilder {
     return (
       areAppendsDue ||
       isRoundDue ||
-      early.length > 0 ||
-      late.length > 0 ||
+      !early.isEmpty ||
+      !late.isEmpty ||
       log.hasUnstable ||
       log.commit > log.applying ||
       chunks.length > 0 ||
@@ -77,8 +78,8 @@ export class ReadyBuilder {
       entries,
       snapshotChunks: handed(core.chunks),
       snapshot,
-      earlyMessages: handed(core.early),
-      messages: handed(core.late),
+      earlyMessages: core.early.take(),
+      messages: core.late.take(),
       committed: this.#takeCommitted(),
       reads: handed(core.readAnswers),
       readsRefused: handed(core.readsRefused),
@@ -88,6 +89,8 @@ export class ReadyBuilder {
     this.#hard = hardState ?? this.#hard;
     this.#soft = softState ?? this.#soft;
     this.#clear();
+    assertState(core);
+    assertReady(ready, core, log.lastIndex);
     this.#out = ready;
     return ready;
   }
@@ -106,8 +109,6 @@ export class ReadyBuilder {
 
   #clear(): void {
     const core = this.#core;
-    if (core.early.length > 0) core.early = [];
-    if (core.late.length > 0) core.late = [];
     if (core.chunks.length > 0) core.chunks = [];
     if (core.readAnswers.length > 0) core.readAnswers = [];
     if (core.readsRefused.length > 0) core.readsRefused = [];
@@ -120,8 +121,7 @@ export class ReadyBuilder {
     const { hardState, entries, snapshot, committed } = ready;
     if (hardState !== null) this.#core.stableHard = hardState;
     if (snapshot !== null) log.snapshotInstalled(snapshot);
-    const last = entries[entries.length - 1];
-    if (last !== undefined) log.stableTo(last.index, last.term);
+    log.stored(entries);
     const applied = committed[committed.length - 1];
     if (applied !== undefined) log.appliedTo(applied.index);
     history.compact(log.firstIndex);

@@ -19,6 +19,7 @@ export interface SnapshotChunk {
   readonly isLast: boolean;
 }
 
+/** Through a follower it may come twice: messages may be doubled. */
 export interface ReadAnswer {
   readonly context: number;
   /** The state machine must have applied this index before it answers. */

@@ -5,6 +5,7 @@
  * snapshot's last entry, the log is kept (thesis, section 5.1: "retain the suffix").
  * The receiving host stages chunks; Raft itself holds none longer than until the next Ready.
  */
+import { assert } from "@cfs/core";
 import type { Core } from "./core.ts";
 import type { AppendReplyMessage, SnapshotMessage, SnapshotReplyMessage } from "./message.ts";
 import type { Progress } from "./progress.ts";
@@ -22,6 +23,7 @@ export function beginSnapshot(core: Core, progress: Progress): void {
     progress.isProbeSent = true;
     return;
   }
+  assert(source.meta.index >= core.log.firstIndex - 1, "the log continues the snapshot");
   core.streamCount++;
   const { snapshotChunkBytes, snapshotChunksMax } = core.options;
   progress.becomeSnapshot(new SnapshotStream(core.streamCount, source, snapshotChunkBytes, snapshotChunksMax));
@@ -81,6 +83,8 @@ export function handleSnapshot(core: Core, message: SnapshotMessage): void {
     core.send(holds(core, core.log.commit));
     return;
   }
+  // One at a time: the host stages the chunks of one snapshot until it is installed. The leader will send this one again.
+  if (core.log.pendingSnapshot !== null) return;
   const { meta, offset, data, isLast, from, term, stream } = message;
   const before = core.incoming;
   const isNewStream = before === null || before.from !== from || term > before.term || (term === before.term && stream > before.stream);
@@ -100,6 +104,8 @@ export function handleSnapshot(core: Core, message: SnapshotMessage): void {
 }
 
 function install(core: Core, { meta }: SnapshotMessage): void {
+  assert(meta.index > core.log.commit, "a snapshot brings news");
+  assert(meta.term <= core.term, "a snapshot is of no later term");
   core.incoming = null;
   core.log.restore(meta);
   core.history.restore(meta.index, meta.configuration);

@@ -44,7 +44,7 @@ export const standardRules: SwimRules = {
   stateFromSync: (state) => (state === "dead" ? "suspect" : state),
   stateOfLeave: () => "left",
   comesBack: (claim, tombstone) => claim.incarnation > tombstone.incarnation,
-  retransmitLimit: (mult, memberCount) => mult * Math.ceil(Math.log10(memberCount + 1)),
+  retransmitLimit: (mult, memberCount) => mult * Math.ceil(Math.log2(memberCount + 1)),
   dropsReplay: (isSeen) => isSeen,
   indirectProbes: (configured) => configured,
   countsAsConfirmation: (from, confirmers) => !confirmers.has(from),

@@ -8,7 +8,7 @@ import { assert, type Random } from "@cfs/core";
 import type { Configuration } from "../configuration.ts";
 import { type Entry, entryKinds, type NodeId } from "../entry.ts";
 import { MemoryLog } from "../memory-log.ts";
-import type { Message } from "../message.ts";
+import type { Message, SnapshotMeta } from "../message.ts";
 import type { RaftOptions } from "../options.ts";
 import { Raft } from "../raft.ts";
 import type { Ready } from "../ready.ts";
@@ -28,45 +28,91 @@ export function seededRandom(seed: number): Random {
 
 export class Replica {
   readonly id: NodeId;
-  readonly log: MemoryLog;
+  /** What the running replica reads, durable or not. */
+  log: MemoryLog;
   raft: Raft;
   isUp = true;
   /** The state machine: every command that was applied, with its index. */
   applied: { readonly index: number; readonly text: string }[] = [];
   appliedIndex = 0;
   #staged: Uint8Array[] = [];
+  /** What survives a crash, and what was stored since without a sync. */
+  #durable: MemoryLog;
+  #unsynced: Ready[] = [];
+  /** What the host is at, between begin() and finish(). */
+  #ready: Ready | null = null;
+  #isStored = false;
+  readonly #create: (log: MemoryLog, applied: number) => Raft;
   readonly onReady: (ready: Ready) => void;
-  readonly #restart: () => Raft;
 
-  constructor(id: NodeId, log: MemoryLog, create: (applied: number) => Raft, onReady: (ready: Ready) => void) {
+  constructor(id: NodeId, log: MemoryLog, create: (log: MemoryLog, applied: number) => Raft, onReady: (ready: Ready) => void) {
     this.id = id;
     this.log = log;
+    this.#durable = log.copy();
     this.onReady = onReady;
-    this.#restart = () => create(this.appliedIndex);
-    this.raft = this.#restart();
+    this.#create = create;
+    this.raft = create(log, 0);
   }
 
-  /** Memory is lost, the log and the state are not. */
+  /** Memory and what was not synced are lost; the state machine is kept with its index. */
   restart(): void {
     this.isUp = true;
     this.#staged = [];
-    this.raft = this.#restart();
+    this.#unsynced = [];
+    this.#ready = null;
+    this.#isStored = false;
+    this.log = this.#durable.copy();
+    this.raft = this.#create(this.log, this.appliedIndex);
   }
 
-  /** Does what one Ready asks for; gives the messages. */
+  #store(ready: Ready): void {
+    this.log.store(ready);
+    this.#unsynced.push(ready);
+    if (!ready.mustSync) return;
+    for (const stored of this.#unsynced) this.#durable.store(stored);
+    this.#unsynced = [];
+  }
+
+  /** Does all of what one Ready asks for; gives the messages. */
   handle(): readonly Message[] {
-    const ready = this.raft.ready();
-    if (ready === null) return [];
+    return [...this.begin(), ...this.store(), ...this.finish()];
+  }
+
+  /** Takes a Ready; gives the messages that may go out early. */
+  begin(): readonly Message[] {
+    this.#ready = this.raft.ready();
+    return this.#ready?.earlyMessages ?? [];
+  }
+
+  /** What the host is at: nothing, storing, or applying. */
+  get stage(): "idle" | "begun" | "stored" {
+    return this.#ready === null ? "idle" : this.#isStored ? "stored" : "begun";
+  }
+
+  /** Stores it; gives the messages that had to wait for that. */
+  store(): readonly Message[] {
+    const ready = this.#ready;
+    if (ready === null || this.#isStored) return [];
     for (const { offset, bytes } of ready.snapshotChunks) {
       if (offset === 0) this.#staged = [];
       this.#staged.push(bytes);
     }
-    this.log.store(ready);
-    if (ready.snapshot !== null) this.#install(ready.snapshot.index);
+    this.#store(ready);
+    if (ready.snapshot !== null) this.#install(ready.snapshot);
+    this.#isStored = true;
+    return ready.messages;
+  }
+
+  /** Applies what is committed, and says that all is done. */
+  finish(): readonly Message[] {
+    const ready = this.#ready;
+    if (ready === null) return [];
     for (const entry of ready.committed) this.#apply(entry);
+    this.#ready = null;
+    this.#isStored = false;
     this.raft.advance(ready);
     this.onReady(ready);
-    return [...ready.earlyMessages, ...ready.messages];
+    return [];
   }
 
   #apply(entry: Entry): void {
@@ -75,9 +121,11 @@ export class Replica {
     if (entry.kind === entryKinds.command) this.applied.push({ index: entry.index, text: Buffer.from(entry.data).toString() });
   }
 
-  #install(index: number): void {
-    this.applied = JSON.parse(Buffer.concat(this.#staged).toString()) as { index: number; text: string }[];
-    this.appliedIndex = index;
+  #install(meta: SnapshotMeta): void {
+    const bytes = Buffer.concat(this.#staged);
+    this.applied = JSON.parse(bytes.toString()) as { index: number; text: string }[];
+    this.appliedIndex = meta.index;
+    for (const log of [this.log, this.#durable]) log.setSnapshot(meta, bytes);
     this.#staged = [];
   }
 
@@ -85,9 +133,12 @@ export class Replica {
   compact(keep: number): void {
     const index = this.appliedIndex;
     const configuration = this.raft.configurationAt(index);
-    this.log.setSnapshot({ index, term: this.log.term(index) ?? 0, configuration }, Buffer.from(JSON.stringify(this.applied)));
-    const base = Math.max(0, index - keep);
-    this.log.compact(base, this.raft.configurationAt(base));
+    const meta = { index, term: this.log.term(index) ?? 0, configuration };
+    const base = Math.max(this.log.firstIndex - 1, index - keep);
+    for (const log of [this.log, this.#durable]) {
+      log.setSnapshot(meta, Buffer.from(JSON.stringify(this.applied)));
+      log.compact(base, this.raft.configurationAt(base));
+    }
   }
 }
 
@@ -105,6 +156,7 @@ export class Cluster {
   readonly #cut = new Set<string>();
   readonly #leaders = new Map<number, NodeId>();
   readonly #committed = new Map<number, Entry>();
+  readonly #applied = new Map<number, string>();
   /** Hears of each Ready; for transcripts. */
   onReady: (id: NodeId, ready: Ready) => void = () => undefined;
   /** Hears of each message that is dropped. */
@@ -117,9 +169,9 @@ export class Cluster {
   add(id: NodeId, configuration?: Configuration, own: Partial<RaftOptions> = {}): Replica {
     const log = new MemoryLog(configuration);
     const { raft, rules, seed = 1 } = this.#options;
-    const create = (applied: number): Raft =>
+    const create = (storage: MemoryLog, applied: number): Raft =>
       new Raft(
-        { storage: log, random: seededRandom(seed * 1000 + id), ...(rules === undefined ? {} : { rules }) },
+        { storage, random: seededRandom(seed * 1000 + id), ...(rules === undefined ? {} : { rules }) },
         { ...raft, ...own, id, applied },
       );
     const replica = new Replica(id, log, create, (ready) => this.onReady(id, ready));
@@ -172,8 +224,9 @@ export class Cluster {
   process(only?: NodeId): void {
     for (const replica of this.replicas.values()) {
       if (!replica.isUp || (only !== undefined && replica.id !== only)) continue;
+      this.network.push(...replica.store(), ...replica.finish());
       while (replica.raft.hasReady) this.network.push(...replica.handle());
-      this.#check(replica);
+      this.check(replica);
     }
   }
 
@@ -231,20 +284,25 @@ export class Cluster {
   }
 
   /** Election Safety, State Machine Safety, Log Matching of what is committed, Leader Completeness. */
-  #check({ id, raft, log, appliedIndex }: Replica): void {
-    const { term, commit, role } = raft.status();
+  check({ id, raft, log, applied, appliedIndex }: Replica): void {
+    const { term, commit, role, stableIndex, firstIndex } = raft.status();
     if (role === "leader") {
       assert((this.#leaders.get(term) ?? id) === id, `term ${term} has one leader`);
       if (!this.#leaders.has(term)) this.#checkComplete(id, log);
       this.#leaders.set(term, id);
     }
     assert(appliedIndex <= commit, "only what is committed is applied");
-    const end = Math.min(commit, log.lastIndex);
-    for (let index = log.firstIndex; index <= end; index++) {
+    for (const { index, text } of applied) {
+      assert((this.#applied.get(index) ?? text) === text, `command ${index} is the same everywhere`);
+      this.#applied.set(index, text);
+    }
+    const end = Math.min(commit, stableIndex, log.lastIndex);
+    for (let index = Math.max(log.firstIndex, firstIndex); index <= end; index++) {
       const entry = log.entries(index, index + 1, 1)[0] as Entry;
       const before = this.#committed.get(index);
       if (before === undefined) this.#committed.set(index, entry);
-      else assert(before.term === entry.term && Buffer.compare(before.data, entry.data) === 0, `entry ${index} is committed once`);
+      else if (before !== entry)
+        assert(before.term === entry.term && Buffer.compare(before.data, entry.data) === 0, `entry ${index} is committed once`);
     }
   }
 

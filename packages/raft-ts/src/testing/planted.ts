@@ -56,10 +56,7 @@ export const plantedRaftBugs: Readonly<Record<string, Partial<RaftRules>>> = {
     },
   },
   truncateOnEveryAppend: { firstNewEntry: () => 0 },
-  acknowledgeTheWholeLog: { acknowledgedIndex: (_lastMatching: number, lastIndex: number) => lastIndex },
-  commitBeyondWhatMatches: {
-    followerCommit: (leaderCommit: number, _lastMatching: number, lastIndex: number) => Math.min(leaderCommit, lastIndex),
-  },
+  acknowledgeOneTooMany: { acknowledgedIndex: (lastMatching: number) => lastMatching + 1 },
   heartbeatTellsTheWholeCommit: { heartbeatCommit: (_match: number, commit: number) => commit },
   listenToOldLeaders: { acceptsTerm: () => true },
   readWithoutAQuorum: { mayServeRead: () => true },

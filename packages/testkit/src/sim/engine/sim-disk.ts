@@ -33,11 +33,17 @@ export class SimDisk {
   slowness = 1;
   readonly #memory: MemoryIo;
   readonly #faulty: FaultyIo;
+  #underWay = 0;
 
   constructor(parts: DiskParts, options: DiskOptions = {}) {
     const { queue, random } = parts;
-    const schedule = (settle: () => void): void =>
-      void queue.schedule((latencyMinUs + random.exponential(latencyMeanUs)) * this.slowness, settle);
+    const schedule = (settle: () => void): void => {
+      this.#underWay++;
+      queue.schedule((latencyMinUs + random.exponential(latencyMeanUs)) * this.slowness, () => {
+        this.#underWay--;
+        settle();
+      });
+    };
     this.#memory = new MemoryIo({ random, schedule }, { poolBytes: options.poolBytes ?? 1 << 20 });
     this.#faulty = new FaultyIo({ io: this.#memory });
   }
@@ -45,6 +51,11 @@ export class SimDisk {
   /** Faults from now on; an empty list heals. */
   setRules(rules: readonly FaultRule[]): void {
     this.#faulty.setRules(rules);
+  }
+
+  /** Nothing is under way: a machine starts a process anew only when the requests of the one before have ended. */
+  get isIdle(): boolean {
+    return this.#underWay === 0;
   }
 
   /** Requests that a rule changed. */

@@ -13,7 +13,7 @@ import type { Simulation } from "../engine/simulation.ts";
 import { BareNode } from "./bare-node.ts";
 import type { BareNodeOptions, GroupMessage } from "./bare-node.ts";
 import type { BareReplica } from "./bare-replica.ts";
-import type { Machine, Patient } from "./nemesis.ts";
+import type { Machine, Patient } from "../nemesis.ts";
 import type { Answer, Place, Service } from "./raft-clients.ts";
 import { RaftChecker } from "./raft-checker.ts";
 import { isSettled, nextChange } from "./reconfigurer.ts";
@@ -127,7 +127,13 @@ export class BareCluster implements Patient {
     return null;
   }
 
-  transfer(): void {
+  act(trouble: string): void {
+    if (trouble === "transfer") this.#transfer();
+    else if (trouble === "replace") this.#replace();
+    else if (trouble === "resize") this.#resize();
+  }
+
+  #transfer(): void {
     const group = this.#random.below(this.checkers.length);
     const leader = this.#leader(group);
     const target = this.#random.pick([...this.#wanted]);
@@ -136,7 +142,7 @@ export class BareCluster implements Patient {
     leader.pump();
   }
 
-  replace(): void {
+  #replace(): void {
     if (!this.#isSettled() || this.#lastId >= machinesMax) return;
     const victim = this.#random.pick(this.#machines);
     this.#lose(victim, "is lost with its disk");
@@ -150,7 +156,7 @@ export class BareCluster implements Patient {
     return this.#machines.find((machine) => machine.id === id) ?? null;
   }
 
-  resize(): void {
+  #resize(): void {
     if (!this.#isSettled() || this.#lastId >= machinesMax) return;
     const ids = this.#random.shuffled([...this.#wanted]);
     if (ids.length > 3) for (const id of ids.slice(3)) this.#wanted.delete(id);
@@ -174,7 +180,13 @@ export class BareCluster implements Patient {
   #isOnQuorum(group: number, configurations: readonly Configuration[], index: number, term: number): boolean {
     const isThere = (id: NodeId): boolean => this.#everyNode.get(id)?.logOf(group)?.isDurable(index, term) === true;
     const isMajority = (voters: readonly NodeId[]): boolean => voters.filter(isThere).length * 2 > voters.length || voters.length === 0;
-    return configurations.some(({ voters, votersOutgoing }) => isMajority(voters) && isMajority(votersOutgoing));
+    const isEnough = ({ voters, votersOutgoing }: Configuration): boolean => isMajority(voters) && isMajority(votersOutgoing);
+    if (configurations.some(isEnough)) return true;
+    // The leader counts by a configuration that may be on its way to the others.
+    return this.#machines.some(({ node }) => {
+      const replica = node.replicas.get(group);
+      return replica !== undefined && isEnough(replica.raft.status().configuration);
+    });
   }
 
   #addMachine(founding: Configuration | null): NodeId {
@@ -219,20 +231,31 @@ export class BareCluster implements Patient {
   #operate(): void {
     this.#sim.queue.schedule(operatorPeriodUs, () => {
       this.#operate();
-      if (this.#isSettled()) return this.#retire();
       for (const group of this.checkers.keys()) {
         const leader = this.#leader(group);
         if (leader === null) continue;
-        const change = nextChange(leader.raft.status().configuration, this.#wanted, this.#random);
+        const status = leader.raft.status();
+        if (isSettled(status, this.#wanted)) {
+          this.#retire(group);
+          continue;
+        }
+        const change = nextChange(status.configuration, this.#wanted, this.#random);
         if (change !== null && leader.change(change)) this.#sim.note(0, `group ${group}: ${JSON.stringify(change)}`);
       }
+      const idle = this.#machines.find(
+        (machine) => !this.#wanted.has(machine.id) && machine.node.replicas.size === 0 && machine.process.isUp,
+      );
+      if (idle !== undefined) this.#lose(idle, "is switched off");
     });
   }
 
-  /** Machines that no group wants any more are switched off, one at a time: until then they may disturb. */
-  #retire(): void {
-    const idle = this.#machines.find((machine) => !this.#wanted.has(machine.id));
-    if (idle !== undefined && this.#random.chance(0.3)) this.#lose(idle, "is switched off");
+  /** Replicas that their group does not want any more are taken away, after a while: until then they may disturb. */
+  #retire(group: number): void {
+    for (const { id, node } of this.#machines) {
+      if (this.#wanted.has(id) || !node.process.isUp || !node.replicas.has(group) || !this.#random.chance(0.5)) continue;
+      node.unhost(group);
+      this.#sim.note(id, "hosts no more", group);
+    }
   }
 
   #detect(): void {

@@ -58,6 +58,7 @@ export class BareNode {
   readonly #parts: BareNodeParts;
   readonly #options: BareNodeOptions;
   readonly #logs: Map<number, BareLog> = new Map();
+  readonly #oldLogs: Map<number, BareLog> = new Map();
   readonly #idle: Map<number, { lastIndex: number; ticks: number }> = new Map();
   #isDiskFull = false;
   #stalledSyncs: (() => void)[] = [];
@@ -83,9 +84,18 @@ export class BareNode {
     if (this.process.isUp) this.#startReplica(group);
   }
 
+  /** The replica goes; what its log holds is remembered for the checkers only. */
+  unhost(group: number): void {
+    this.replicas.get(group)?.stop();
+    const log = this.logOf(group);
+    if (log !== null) this.#oldLogs.set(group, log);
+    this.replicas.delete(group);
+    this.#logs.delete(group);
+  }
+
   /** What a power failure would leave of the group here, or null when it was never here. */
   logOf(group: number): BareLog | null {
-    return this.replicas.get(group)?.log ?? this.#logs.get(group) ?? null;
+    return this.replicas.get(group)?.log ?? this.#logs.get(group) ?? this.#oldLogs.get(group) ?? null;
   }
 
   start(): void {

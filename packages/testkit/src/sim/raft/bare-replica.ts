@@ -239,14 +239,16 @@ export class BareReplica {
     }
   }
 
-  /** Votes and acknowledged entries are promises: they must outlive a power failure before others hear of them. */
+  /** Votes and acknowledged entries are promises: they must outlive a power failure before others hear of them, as long as their term is not over. */
   #send(message: Message): void {
     const { checker, node } = this.#host;
+    const { term, vote } = this.log.durableHardState;
     if (message.type === "voteReply" && message.granted && !message.preVote) {
-      const { term, vote } = this.log.durableHardState;
       checker.answered(node, `its vote in term ${message.term}`, term > message.term || (term === message.term && vote === message.to));
-    } else if (message.type === "appendReply" && !message.rejected)
-      checker.answered(node, `entry ${message.index}`, message.index <= this.log.durableLastIndex);
+    } else if (message.type === "appendReply" && !message.rejected) {
+      // Acknowledged and truncated by a later leader within one Ready: as if the answer had been slow.
+      checker.answered(node, `entry ${message.index}`, term > message.term || message.index <= this.log.durableLastIndex);
+    }
     this.#host.send(message);
   }
 

@@ -12,7 +12,7 @@ import { Simulation } from "../engine/simulation.ts";
 import type { RunOptions, RunOutcome } from "../family.ts";
 import { SafetyViolation } from "../violation.ts";
 import { BareCluster } from "./bare-cluster.ts";
-import { Nemesis } from "./nemesis.ts";
+import { Nemesis } from "../nemesis.ts";
 import { Clients } from "./raft-clients.ts";
 import { drawRaftPlan } from "./raft-plan.ts";
 import type { RaftPlan } from "./raft-plan.ts";
@@ -29,7 +29,7 @@ export function runBareRaft(seed: number, options: RunOptions, rules: RaftRules 
       new Clients(sim, sim.random.fork(`clients ${group}`), cluster.service(group), {
         clientCount: plan.clientsPerGroup,
         thinkMeanUs: plan.thinkMeanUs,
-        timeoutUs: 3e6,
+        timeoutUs: plan.timeoutUs,
       }),
   );
   const nemesis = new Nemesis(sim, sim.random.fork("nemesis"), cluster, plan);

@@ -4,11 +4,27 @@
  * It knows machines only by what can be done to them, so bare cores and whole drivers suffer the same. Bounded: a disk is lost for good only when the
  * cluster says that it can spare one (`replace`); everything else heals by itself, later or at `calm`.
  */
-import type { NetworkFaults } from "../engine/sim-network.ts";
-import type { SimProcess } from "../engine/sim-process.ts";
-import type { SimRandom } from "../engine/sim-random.ts";
-import type { Simulation } from "../engine/simulation.ts";
-import type { Disturbance } from "./raft-plan.ts";
+import type { NetworkFaults } from "./engine/sim-network.ts";
+import type { SimProcess } from "./engine/sim-process.ts";
+import type { SimRandom } from "./engine/sim-random.ts";
+import type { Simulation } from "./engine/simulation.ts";
+
+/** What can be done to any machine, and to the network. */
+export const commonTroubles = [
+  "kill",
+  "power",
+  "pause",
+  "isolate",
+  "split",
+  "oneWay",
+  "flap",
+  "skew",
+  "wallJump",
+  "slowDisk",
+  "fullDisk",
+  "networkChange",
+] as const;
+type CommonTrouble = (typeof commonTroubles)[number];
 
 export interface Machine {
   readonly id: number;
@@ -33,21 +49,21 @@ export interface Patient {
   machines(): readonly Machine[];
   /** A machine that leads something, or null. */
   favourite(): Machine | null;
-  /** Some leader hands over. */
-  transfer(): void;
-  /** A machine is lost with its disk, and another one takes its place; does nothing while none can be spared. */
-  replace(): void;
-  /** One replica more or less. */
-  resize(): void;
+  /** A trouble that only this kind of cluster knows. */
+  act(trouble: string): void;
 }
 
 export interface NemesisOptions {
-  readonly meanUsBetween: ReadonlyMap<Disturbance, number>;
+  /** Mean µs between two troubles of a kind; kinds that are off are missing. */
+  readonly meanUsBetween: ReadonlyMap<string, number>;
   readonly network: NetworkFaults;
 }
 
+/** Clocks run by so much too fast or too slow: two of them drift apart by less than the fifth that leases allow for here. */
+const skewMax = 0.08;
+
 export class Nemesis {
-  readonly counts: Map<Disturbance, number> = new Map();
+  readonly counts: Map<string, number> = new Map();
   readonly #sim: Simulation;
   readonly #random: SimRandom;
   readonly #patient: Patient;
@@ -76,7 +92,7 @@ export class Nemesis {
     }
   }
 
-  #later(kind: Disturbance, meanUs: number): void {
+  #later(kind: string, meanUs: number): void {
     this.#sim.queue.schedule(this.#random.exponential(meanUs), () => {
       if (this.#isOver) return;
       this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
@@ -92,7 +108,13 @@ export class Nemesis {
     });
   }
 
-  #disturb(kind: Disturbance): void {
+  #disturb(kind: string): void {
+    const common = commonTroubles.find((other) => other === kind);
+    if (common === undefined) this.#patient.act(kind);
+    else if (this.#patient.machines().length > 1) this.#trouble(common);
+  }
+
+  #trouble(kind: CommonTrouble): void {
     const machine = (this.#random.chance(0.4) ? this.#patient.favourite() : null) ?? this.#random.pick(this.#patient.machines());
     switch (kind) {
       case "kill":
@@ -118,7 +140,7 @@ export class Nemesis {
         return this.#flap(machine.id, this.#other(machine.id), this.#random.between(4, 30));
       case "skew":
         this.#sim.note(machine.id, "has a skewed clock");
-        return machine.setClockRate(0.95 + this.#random.next() * 0.1);
+        return machine.setClockRate(1 + (this.#random.next() * 2 - 1) * skewMax);
       case "wallJump":
         machine.process.drift.wallOffsetMs += (this.#random.next() - 0.5) * this.#random.pick([10_000, 7_200_000]);
         return;
@@ -130,12 +152,6 @@ export class Nemesis {
         machine.setDiskFull(true);
         this.#sim.note(machine.id, "has a full disk");
         return this.#undo(3e6, () => machine.setDiskFull(false));
-      case "transfer":
-        return this.#patient.transfer();
-      case "replace":
-        return this.#patient.replace();
-      case "resize":
-        return this.#patient.resize();
       case "networkChange":
         // Between as bad as drawn, and half of that.
         this.#patient.links.faults.lossRate = this.#options.network.lossRate * this.#random.next() * 2 * 0.75;
