@@ -82,6 +82,36 @@ describe("limits", () => {
     expect([swim.self.incarnation, swim.counters.refutations]).toEqual([42, 1]);
   });
 
+  it("fits the longest of everything into the smallest packets", () => {
+    const long = (text: string, length: number): string => text.padEnd(length, "x");
+    const labels = Object.fromEntries(["a", "b", "c", "d"].map((key) => [long(key, 26), long("", 64)]));
+    const metadata = { labels, capacityBytes: 2 ** 53 - 1, features: 2 ** 53 - 1 };
+    const swim = swimOf({ name: long("a", 64), address: long("a", 128), metadata, swim: { packetBytesMax: 1_200 } });
+    const stranger = new Stranger(swim);
+    const name = long("b", limits.nameBytesMax);
+    const record = {
+      name,
+      state: "alive",
+      incarnation: 2 ** 48,
+      session: "00000000000000cc",
+      address: long("b", 128),
+      metadata,
+      ageMs: 0,
+    } as const;
+    swim.broadcast(long("list", 64), 2 ** 50, new Uint8Array(3_000));
+    swim.broadcast(long("item", 64), 2 ** 50, new Uint8Array(limits.itemInlineBytesMax));
+    stranger.say([{ type: "alive", record }]);
+    stranger.say([{ type: "suspect", name, incarnation: 2 ** 48, from: long("c", 64) }]);
+    stranger.say([{ type: "ping", seq: 2 ** 52, source: name, target: swim.self.name }]);
+    stranger.say([{ type: "pull", name: long("list", 64), version: 2 ** 50, parts: [0, 1, 2] }]);
+    stranger.say([{ type: "digest", source: name, sums: new Uint32Array(64).fill(7) }]);
+    stranger.say([{ type: "sync", isPartial: true, ask: Array.from({ length: 64 }, (_, index) => index) }]);
+    stranger.run(3_000);
+    const sizes = swim.effects().packets.map(({ bytes }) => bytes.length);
+    expect(Math.max(...sizes)).toBeGreaterThan(1_100);
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(1_200);
+  });
+
   it("serves a bounded number of relays", () => {
     const swim = swimOf();
     const stranger = new Stranger(swim);
@@ -121,6 +151,7 @@ describe("refusals", () => {
     ["a tick above the probe timeout", { swim: { tickMs: 300 } }],
     ["a probe timeout above half of the interval", { swim: { probeTimeoutMs: 400 } }],
     ["packets of 1,400 bytes", { swim: { packetBytesMax: 1_400 } }],
+    ["packets that cannot hold a part of a value", { swim: { packetBytesMax: 1_199 } }],
   ])("%s", (_what, change) => {
     expect(() => swimOf(change)).toThrow("INVALID");
   });
