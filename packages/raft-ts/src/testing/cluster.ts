@@ -32,6 +32,8 @@ export class Replica {
   log: MemoryLog;
   raft: Raft;
   isUp = true;
+  /** Its host does nothing by itself: a test takes each of its steps. */
+  isHeld = false;
   /** The state machine: every command that was applied, with its index. */
   applied: { readonly index: number; readonly text: string }[] = [];
   appliedIndex = 0;
@@ -223,7 +225,7 @@ export class Cluster {
   /** Lets each replica do what it wants to do now; its messages are then on their way. */
   process(only?: NodeId): void {
     for (const replica of this.replicas.values()) {
-      if (!replica.isUp || (only !== undefined && replica.id !== only)) continue;
+      if (!replica.isUp || replica.isHeld || (only !== undefined && replica.id !== only)) continue;
       this.network.push(...replica.store(), ...replica.finish());
       while (replica.raft.hasReady) this.network.push(...replica.handle());
       this.check(replica);
