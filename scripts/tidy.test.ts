@@ -78,6 +78,7 @@ test.each(["Date.now()", "new Date()", "Math.random()", "process.hrtime.bigint()
   "%s belongs to composition roots",
   (use) => {
     expect(check(purityRule, { "packages/storage/src/a.ts": `const x = ${use};` })).toHaveLength(1);
+    expect(check(purityRule, { "packages/testkit/src/sim/a.ts": `const x = ${use};` })).toHaveLength(1);
     for (const path of ["packages/server/src/a.ts", "packages/storage/src/a.test.ts", "packages/storage/src/a.bench.ts", "scripts/a.ts"]) {
       expect(check(purityRule, { [path]: `const x = ${use};` }), path).toEqual([]);
     }

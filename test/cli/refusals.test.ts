@@ -1,5 +1,5 @@
 /** Starts that must fail: one line that says what to do, an exit code, and nothing changed on disk. Needs io_uring or threads, no mount. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { cfs, listing, Place, type Ran } from "./cfs-process.ts";
@@ -51,6 +51,21 @@ test.each([
     expectRefusal(start(drives, ...flags), 2, pattern);
     expectRefusal(start(old, ...flags), 2, pattern);
   });
+});
+
+test("without most of the drives that hold the newest part of the journal, it says which, where they were, and what to do", async () => {
+  const drives = place.directories("gone1", "gone2", "gone3");
+  const away = drives.slice(1).map((path) => `${path}.away`);
+  await (await place.serve(drives)).stop("SIGKILL");
+  drives.slice(1).forEach((path, index) => renameSync(path, away[index] as string));
+  const ran = start(drives.slice(0, 1));
+  expectRefusal(ran, 1, /^cfs: NO_DEVICE: 2 of the 3 drives with the newest part of the journal are missing/);
+  for (const path of drives.slice(1)) expect(ran.err).toContain(`last seen at ${path}`);
+  expect(ran.err).toMatch(/--degraded/);
+  away.forEach((path, index) => renameSync(path, drives[index + 1] as string));
+  await (await place.serve(drives)).stop("SIGTERM");
+  drives.slice(1).forEach((path, index) => renameSync(path, away[index] as string));
+  await (await place.serve(drives.slice(0, 1), ["--degraded"])).stop("SIGTERM");
 });
 
 test("no drive, and one drive twice", () => {

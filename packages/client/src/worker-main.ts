@@ -3,6 +3,7 @@
  *
  * SIGTERM and SIGINT unmount: what runs is finished, what was written is brought to the server, then the process ends.
  */
+import { flushCompileCache } from "node:module";
 import { fuseUnmount } from "@cfs/native";
 import { failureMessage, startWorker } from "./worker.ts";
 import type { Worker, WorkerConfig } from "./worker.ts";
@@ -29,6 +30,8 @@ async function serve(config: WorkerConfig): Promise<void> {
     mountpoint = config.mountpoint;
     worker = await startWorker(config, log);
     process.send?.({ type: "ready" });
+    // For the next mount: this process may be killed at any moment.
+    flushCompileCache();
   } catch (reason) {
     process.send?.(failureMessage(reason), () => process.exit(1));
     return;

@@ -73,6 +73,8 @@ export interface SnapshotMeta {
 
 export interface SnapshotMessage extends Envelope {
   readonly type: "snapshot";
+  /** Numbers the leader's streams in its term: parts of two streams are never mixed, not even of the same index. */
+  readonly stream: number;
   readonly meta: SnapshotMeta;
   readonly offset: number;
   readonly data: Uint8Array;
@@ -81,8 +83,7 @@ export interface SnapshotMessage extends Envelope {
 
 export interface SnapshotReplyMessage extends Envelope {
   readonly type: "snapshotReply";
-  /** Index of the snapshot that is meant. */
-  readonly index: number;
+  readonly stream: number;
   /** The byte that is wanted next. */
   readonly nextOffset: number;
 }
@@ -93,6 +94,7 @@ export interface TimeoutNowMessage extends Envelope {
 
 export interface ReadIndexMessage extends Envelope {
   readonly type: "readIndex";
+  /** The asker's ticket; the answer repeats it. */
   readonly context: number;
 }
 

@@ -1,5 +1,6 @@
 /** What a replica tells about itself: for people, metrics, and the host's decisions (whom to transfer to, what to compact). */
 import type { Configuration } from "./configuration.ts";
+import type { Core } from "./core.ts";
 import type { NodeId } from "./entry.ts";
 import type { Role } from "./ready.ts";
 
@@ -45,4 +46,35 @@ export interface RaftStatus {
   readonly readsPending: number;
   /** Of the followers, by node; empty unless leader. */
   readonly progress: readonly ProgressStatus[];
+}
+
+export function statusOf(core: Core): RaftStatus {
+  const { log } = core;
+  return {
+    id: core.id,
+    role: core.role,
+    leader: core.leader,
+    term: core.term,
+    vote: core.vote,
+    commit: log.commit,
+    applied: log.applied,
+    firstIndex: log.firstIndex,
+    lastIndex: log.lastIndex,
+    stableIndex: log.stableIndex,
+    gateIndex: core.gateIndex,
+    configuration: core.configuration,
+    isQuiescent: core.isQuiescent,
+    transferTarget: core.transferTarget,
+    uncommittedBytes: core.uncommittedBytes,
+    readsPending: core.reads.length,
+    progress: [...core.progress.values()].map((progress) => progress.status()),
+  };
+}
+
+export function compactableIndex({ log, progress }: Core): number {
+  let index = log.applied;
+  for (const { isPresent, stream, match } of progress.values()) {
+    if (isPresent) index = Math.min(index, stream?.meta.index ?? match);
+  }
+  return index;
 }

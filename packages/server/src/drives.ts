@@ -28,6 +28,8 @@ export interface OpenDrives {
   readonly isNew: boolean;
   /** What was named and is left out. */
   readonly unusable: readonly UnusableDrive[];
+  /** "drive 0a1b2c3d, last seen at /srv/d2", as far as that is known. */
+  nameOf(driveId: string): string;
   close(): void;
 }
 
@@ -55,7 +57,9 @@ export async function openDrives(parts: OpenDrivesParts, data: readonly string[]
   if (twice !== undefined) throw new CfsError("INVALID", `${twice} is named twice with --data`);
   const looks = await Promise.all(paths.map((path) => look(parts, path)));
   const isNew = looks.every(({ identity, error }) => identity === null && error === null);
-  const { list, unusable } = isNew ? { list: await format(parts, paths), unusable: [] } : await openKnown(parts, looks, options);
+  const { list, unusable, book } = isNew
+    ? { list: await format(parts, paths), unusable: [], book: [] }
+    : await openKnown(parts, looks, options);
   const [first] = list;
   if (!first) throw new CfsError("INVALID", "no drive was opened");
   const { clusterId, nodeId } = first.identity;
@@ -65,6 +69,10 @@ export async function openDrives(parts: OpenDrivesParts, data: readonly string[]
     list,
     isNew,
     unusable,
+    nameOf: (driveId) => {
+      const path = book.find((entry) => entry.driveId === driveId)?.path;
+      return `drive ${driveId.slice(0, 8)}${path === undefined ? "" : `, last seen at ${path}`}`;
+    },
     close: () => {
       for (const drive of list) drive.close();
     },
@@ -94,7 +102,7 @@ async function openKnown(
   parts: OpenDrivesParts,
   looks: readonly Look[],
   { isDegraded }: OpenDrivesOptions,
-): Promise<{ list: Drive[]; unusable: UnusableDrive[] }> {
+): Promise<{ list: Drive[]; unusable: UnusableDrive[]; book: readonly BookEntry[] }> {
   const owner = looks.find(({ identity }) => identity !== null)?.identity;
   if (owner === null || owner === undefined)
     throw looks.find(({ error }) => error !== null)?.error ?? new CfsError("INVALID", "no drive can be used");
@@ -109,8 +117,8 @@ async function openKnown(
   for (const { path } of looks.filter((one) => isRemoved(one, book)))
     parts.logger.warn("a drive that is named was removed from this node and is left alone", { path });
   const paths = [...wanted.map(({ path }) => path), ...(await joinedLater(parts, wanted, book))];
-  if (!isDegraded) return { list: await openNamed(parts, wanted, paths), unusable: [] };
-  return openUsable(parts, wanted, paths, owner);
+  if (!isDegraded) return { list: await openNamed(parts, wanted, paths), unusable: [], book };
+  return { ...(await openUsable(parts, wanted, paths, owner)), book };
 }
 
 /** True when the list of drives says that this one was removed, and no other drive was seen there since. */

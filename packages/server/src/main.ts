@@ -20,7 +20,9 @@ import type { OpenDrives } from "./drives.ts";
 import { checkAddress } from "./http/check-address.ts";
 import { HttpServer } from "./http/http-server.ts";
 import { Metrics } from "./http/metrics.ts";
+import { LoopWatch } from "./loop-watch.ts";
 import { DriveSet } from "./maintenance/drive-set.ts";
+import { StartTimes } from "./start-times.ts";
 import { stateDirectories } from "./maintenance/state-directories.ts";
 
 export interface ServerOptions {
@@ -52,6 +54,7 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
   const clock = systemClock();
   const random = systemRandom();
   const ended = Promise.withResolvers<void>();
+  const times = new StartTimes(clock);
   await using stack = new AsyncDisposableStack();
 
   await checkAddress(options.listen);
@@ -61,11 +64,14 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
   logger.info("drives are accessed", { by: io.description });
   const drives = await openDrives({ io, random, clock, logger }, options.data, { isDegraded: options.degraded });
   stack.defer(() => drives.close());
+  times.done("drivesMs");
   let onStateFailed = (_directory: string): void => undefined;
   const store = await openState({ clock, logger }, drives, (directory) => onStateFailed(directory));
   stack.defer(() => store.close());
+  times.done("stateMs");
   const engine = await openEngine({ io, store, clock, random, logger }, drives, options.degraded);
   stack.defer(() => engine.close());
+  times.done("engineMs");
   const { clusterId, nodeId, list: open, unusable } = drives;
   const driveSet = await DriveSet.open({ engine, store, io, clock, random, logger, open, clusterId, nodeId, unusable });
   stack.defer(() => driveSet.close());
@@ -84,7 +90,9 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
     routes: serveUnary({ clock }, adminService, admin),
   });
   stack.defer(() => rpc.close());
-  logger.info("serving", { host: rpc.address.host, port: rpc.address.port, drives: drives.list.length, clusterId: drives.clusterId });
+  stack.use(new LoopWatch({ clock, logger, cpuMs: ownCpuMs }));
+  times.done("servicesMs");
+  logger.info("serving", { ...rpc.address, drives: drives.list.length, clusterId: drives.clusterId, ...times.fields });
 
   const running = stack.move();
   let closing: Promise<void> | null = null;
@@ -112,6 +120,11 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
   };
 }
 
+function ownCpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
 async function openEngine(
   parts: Pick<EngineParts, "io" | "store" | "clock" | "random" | "logger">,
   drives: OpenDrives,
@@ -123,6 +136,7 @@ async function openEngine(
       clusterId: drives.clusterId,
       nodeId: drives.nodeId,
       isDegraded,
+      driveName: (driveId) => drives.nameOf(driveId),
       journalCacheBytes,
       rootUid: process.getuid?.() ?? 0,
       rootGid: process.getgid?.() ?? 0,

@@ -50,3 +50,5 @@ export { StateSnapshot } from "./kv/state-snapshot.ts";
 export { checkNew, Drive, openDrives, probeDrive } from "./device/drive.ts";
 export { readIdentity } from "./device/identity.ts";
 export type { DriveIdentity } from "./device/identity.ts";
+export { FileGroupLog } from "./group-log/group-log.ts";
+export type { GroupLogOptions, GroupLogParts } from "./group-log/group-log.ts";

@@ -6,6 +6,7 @@
  */
 import { logLevels, type LogLevel } from "@cfs/core";
 import type { RunningServer, ServerOptions } from "@cfs/server";
+import { flushCompileCache } from "node:module";
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { type ConfigSchema, list, readConfig, single } from "../config-file.ts";
@@ -94,6 +95,8 @@ export async function runServerStart(options: ServerOptions, ui: Ui): Promise<vo
     throw reason;
   }
   log.open();
+  // At once, because a server may be killed at any moment, and then its next start would compile everything again.
+  flushCompileCache();
   const address = formatAddress(server.address);
   const http = server.httpAddress === null ? null : formatAddress(server.httpAddress);
   ui.result({ address, http, pid: process.pid, data: options.data }, () => {

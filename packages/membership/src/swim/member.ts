@@ -14,7 +14,7 @@ export type MemberState = keyof typeof stateRanks;
 
 /** What a member says about itself; it changes only together with the incarnation. Encoded at most `limits.metadataBytesMax` bytes. */
 export interface Metadata {
-  /** Where the node stands, for placement: `{ rack: "r7" }`. Up to 16 of them, keys of up to 32 and values of up to 64 bytes. */
+  /** Where the node stands, for placement: `{ rack: "r7" }`. Up to 16 of them, keys of up to 32 and values of up to 64 printable ASCII characters. */
   readonly labels: Readonly<Record<string, string>>;
   /** All its drives together; 0 when it holds no data. */
   readonly capacityBytes: number;
@@ -24,7 +24,7 @@ export interface Metadata {
 
 /** One member as this node sees it now. Never changed in place: a new object for each change. */
 export interface Member {
-  /** Unique in the cluster and kept over restarts: the node id. 1 to 64 bytes of UTF-8. */
+  /** Unique in the cluster and kept over restarts: the node id. 1 to 64 printable ASCII characters without spaces. */
   readonly name: string;
   readonly state: MemberState;
   /** From 1; raised only by the member itself: to refute, to change its metadata, to leave, to come back. */
@@ -42,4 +42,14 @@ export const noMetadata: Metadata = { labels: {}, capacityBytes: 0, features: 0 
 export interface Claim {
   readonly incarnation: number;
   readonly state: MemberState;
+}
+
+export function isActive(state: MemberState): boolean {
+  return state === "alive" || state === "suspect";
+}
+
+export function sameMetadata(one: Metadata, other: Metadata): boolean {
+  if (one.capacityBytes !== other.capacityBytes || one.features !== other.features) return false;
+  const keys = Object.keys(one.labels);
+  return keys.length === Object.keys(other.labels).length && keys.every((key) => one.labels[key] === other.labels[key]);
 }

@@ -24,7 +24,7 @@ export interface SwimOptions {
   /** How often queued updates are sent to `gossipFanout` members; an empty queue sends nothing. */
   readonly gossipIntervalMs: number;
   readonly gossipFanout: number;
-  /** An update is sent this × ⌈log10(members + 1)⌉ times by each node. */
+  /** An update is sent this × ⌈log2(members + 1)⌉ times by each node. */
   readonly retransmitMult: number;
   /** How often the digest of the table is compared with that of a random member. */
   readonly syncIntervalMs: number;
@@ -38,7 +38,7 @@ export interface SwimOptions {
   readonly leaveTimeoutMs: number;
   /** The names of dead and left members are remembered for this long. Longer than any process is paused and then goes on. */
   readonly tombstoneMs: number;
-  /** Bytes of a sealed packet, at most. Below the smallest MTU on the way less 48 bytes of IPv6 and UDP. 600 to 1,399. */
+  /** Bytes of a sealed packet, at most. Below the smallest MTU on the way less 48 bytes of IPv6 and UDP. 1,200 (the part of a value must fit) to 1,399. */
   readonly packetBytesMax: number;
 }
 
@@ -47,14 +47,14 @@ export const defaultOptions: SwimOptions = {
   probeIntervalMs: 500,
   probeTimeoutMs: 200,
   indirectProbes: 3,
-  suspicionMult: 3,
+  suspicionMult: 4,
   suspicionMaxMult: 4,
   confirmations: 2,
   awarenessMax: 8,
   gossipIntervalMs: 200,
   gossipFanout: 3,
-  retransmitMult: 4,
-  syncIntervalMs: 15_000,
+  retransmitMult: 3,
+  syncIntervalMs: 10_000,
   reconnectIntervalMs: 5_000,
   joinIntervalMs: 1_000,
   conflictTimeoutMs: 30_000,
@@ -69,7 +69,7 @@ export const limits = {
   membersMax: 4_096,
   nameBytesMax: 64,
   addressBytesMax: 128,
-  /** So that a claim with it, a ping and the envelope fit the smallest packet. */
+  /** So that a record with it, the head of an answer and the envelope fit the smallest packet. */
   metadataBytesMax: 400,
   labelsMax: 16,
   labelKeyBytesMax: 32,

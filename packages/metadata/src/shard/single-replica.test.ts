@@ -6,7 +6,7 @@ import { MemoryKv } from "../kv/memory-kv.ts";
 import type { KvWrite } from "../kv/ordered-kv.ts";
 import { KvState } from "../namespace/kv-state.ts";
 import type { Command, Write } from "../namespace/commands.ts";
-import { SingleReplica } from "./single-replica.ts";
+import { SingleReplica, singleReplicaDefaults } from "./single-replica.ts";
 import type { LogPlace, ShardLog, ShardStore } from "./shard-driver.ts";
 
 const client = "000102030405060708090a0b0c0d0e0f" as ClientId;
@@ -117,4 +117,31 @@ test("who waits for durability hears that the log broke, and so does who asks la
   await expect(waiting).rejects.toBe(reason);
   await expect(driver.durable(driver.appliedIndex)).rejects.toBe(reason);
   await expect(driver.close()).rejects.toBe(reason);
+});
+
+test("a checkpoint comes when the log has grown by so many bytes, and lets old files go", async () => {
+  const { log, driver, run } = await bed();
+  const before = driver.appliedIndex;
+  const name = (index: number): Name => `f${index}` as Name;
+  const makeNode = (index: number): Command => ({
+    type: "makeNode",
+    parent: rootInode,
+    name: name(index),
+    ino: inodeNumber(1, 100 + index),
+    kind: "file",
+    mode: 0o600,
+    umask: 0,
+    rdev: 0,
+    target: null,
+    caller,
+    time,
+  });
+  run(makeNode(1), new Uint8Array(singleReplicaDefaults.checkpointBytes - 8192));
+  driver.logDurable(driver.appliedIndex);
+  await settled();
+  expect(log.files.has(before)).toBe(true);
+  run(makeNode(2), new Uint8Array(8192));
+  driver.logDurable(driver.appliedIndex);
+  await settled();
+  expect(log.files.has(before)).toBe(false);
 });

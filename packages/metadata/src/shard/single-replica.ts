@@ -28,6 +28,8 @@ export interface SingleReplicaOptions {
   readonly storeRecordsMax: number;
   /** A checkpoint after this many entries. */
   readonly checkpointEntries: number;
+  /** … or this many bytes of entries and payloads: a start reads them again, from every drive that has them. */
+  readonly checkpointBytes: number;
   /** … or this many milliseconds after the first entry since the last one. */
   readonly checkpointIntervalMs: number;
 }
@@ -36,6 +38,7 @@ export const singleReplicaDefaults: SingleReplicaOptions = {
   storeIntervalMs: 1_000,
   storeRecordsMax: 8192,
   checkpointEntries: 20_000,
+  checkpointBytes: 64 << 20,
   checkpointIntervalMs: 10_000,
 };
 
@@ -52,6 +55,8 @@ export class SingleReplica implements ShardDriver {
   #durableIndex: number;
   #storedIndex: number;
   #checkpointIndex: number;
+  /** Appended since the last checkpoint began. */
+  #loggedBytes = 0;
   /** Sorted by index: the log becomes durable in order. */
   #waiters: Waiter[] = [];
   #cancelStore: (() => void) | null = null;
@@ -102,7 +107,10 @@ export class SingleReplica implements ShardDriver {
 
   propose(proposal: Proposal): Proposed {
     if (this.#isClosed) throw new CfsError("IO", "the server is closing");
-    const place = this.#parts.log.append(encodeEntry(proposal), proposal.payload);
+    const head = encodeEntry(proposal);
+    const place = this.#parts.log.append(head, proposal.payload);
+    this.#loggedBytes += head.length;
+    for (const { length } of proposal.payload) this.#loggedBytes += length;
     assert(place.index === this.#appliedIndex + 1, "the log hands out indexes without a gap");
     const outcome = this.#apply(proposal, place);
     this.#scheduleStore();
@@ -149,7 +157,8 @@ export class SingleReplica implements ShardDriver {
   #scheduleStore(): void {
     if (this.#parts.state.dirtyCount >= this.#options.storeRecordsMax) this.#storeNow();
     else this.#cancelStore ??= this.#parts.clock.after(this.#options.storeIntervalMs, () => this.#storeNow());
-    if (this.#appliedIndex - this.#checkpointIndex >= this.#options.checkpointEntries) this.#startCheckpoint();
+    const { checkpointEntries, checkpointBytes } = this.#options;
+    if (this.#appliedIndex - this.#checkpointIndex >= checkpointEntries || this.#loggedBytes >= checkpointBytes) this.#startCheckpoint();
     else this.#cancelCheckpoint ??= this.#parts.clock.after(this.#options.checkpointIntervalMs, () => this.#startCheckpoint());
   }
 
@@ -166,6 +175,7 @@ export class SingleReplica implements ShardDriver {
     this.#cancelCheckpoint?.();
     this.#cancelCheckpoint = null;
     if (this.#checkpointing || this.#isClosed) return;
+    this.#loggedBytes = 0;
     this.#checkpointing = this.checkpoint()
       .catch((reason: unknown) => this.onFailed?.(CfsError.from(reason)))
       .finally(() => {

@@ -47,6 +47,8 @@ export interface EngineOptions {
   readonly nodeId: string;
   /** Recent journal kept in memory, bytes. */
   readonly journalCacheBytes: number;
+  /** What people call a drive, also one that is not here. */
+  readonly driveName: (driveId: string) => string;
   /** Start although most drives of the newest journal file are missing. */
   readonly isDegraded: boolean;
   /** Owner of the root directory of a new file system. */
@@ -110,7 +112,8 @@ export class Engine {
     this.#nextSegment = (state.content.superblock()?.nextSegment ?? 1) + segmentGap;
     this.reads = new ReadPath({ state, store, packer: packerOfBytes, pool, journal });
     this.writer = new SegmentWriter({ packer: packerOfBytes, store, pool, nextSegment: () => this.#nextSegment++ as SegmentId });
-    this.packer = new Packer({ state, driver, journal, queue: this.packQueue, writer: this.writer, clock, logger });
+    const availableBytes = (): number => capacity.availableBytes;
+    this.packer = new Packer({ state, driver, journal, queue: this.packQueue, writer: this.writer, availableBytes, clock, logger });
     this.compactor = new Compactor({ state, driver, store, packer: packerOfBytes, reads: this.reads, writer: this.writer, clock, logger });
     this.reclaimer = new Reclaimer({ state, driver, store, clock, logger, compact: (segment) => this.compactor.compact(segment) });
     this.repairer = new Repairer({ state, driver, store, clock, logger });
@@ -158,6 +161,7 @@ export class Engine {
         appliedIndex: store.appliedIndex,
         cacheBytes: options.journalCacheBytes,
         acceptMissing: options.isDegraded,
+        driveName: options.driveName,
       },
     );
     try {
@@ -280,13 +284,15 @@ async function openSegments(parts: EngineParts, options: EngineOptions, state: K
   const segments = new SegmentStore({ pool: io.pool, codec: nativeCodec, logger, clusterId: options.clusterId });
   const table = state.content.superblock()?.drives ?? [];
   segments.memberCount = table.filter((record) => record.state !== "removed").length;
+  const opening: Promise<Containers>[] = [];
   for (const { driveId, path } of parts.drives) {
     const record = table.find(({ id }) => id === driveId);
     if (!record)
       throw new CfsError("INVALID", `drive ${driveId} at ${path} is not part of this cluster; add it with: cfs admin drive add ${path}`);
     if (record.state === "removed")
       logger.warn("a drive that is named was removed from this node and is left alone", { path, drive: driveId });
-    else segments.addDrive(await Containers.open(io, { index: record.index, directory: path }));
+    else opening.push(Containers.open(io, { index: record.index, directory: path }));
   }
+  for (const containers of await Promise.all(opening)) segments.addDrive(containers);
   return segments;
 }

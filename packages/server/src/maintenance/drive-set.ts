@@ -15,7 +15,7 @@ import { resolve as resolvePath } from "node:path";
 import type { MoveDetails } from "../admin/details.ts";
 import type { Engine } from "../engine/engine.ts";
 import { readBook, writeBook } from "./drive-book.ts";
-import type { BookEntry } from "./drive-book.ts";
+import type { BookEntry, DriveBook } from "./drive-book.ts";
 import { DriveMove } from "./drive-move.ts";
 import { memberNamed, missingMember, newMember, shownState } from "./drive-record.ts";
 import type { Member } from "./drive-record.ts";
@@ -66,14 +66,17 @@ export class DriveSet {
 
   static async open(parts: DriveSetParts): Promise<DriveSet> {
     const set = new DriveSet(parts);
-    await set.#readTable();
+    const book = await set.#readTable();
     set.#listen();
-    await set.#writeBook();
+    // Where it says the same as before, the start does not wait until every drive has it again.
+    if (JSON.stringify(book?.drives) === JSON.stringify(set.#bookEntries())) {
+      set.#inBackground("writing the list of drives", () => set.#writeBook());
+    } else await set.#writeBook();
     set.#watch.start();
     return set;
   }
 
-  async #readTable(): Promise<void> {
+  async #readTable(): Promise<DriveBook | null> {
     const { engine, open, nodeId, unusable } = this.#parts;
     const book = await readBook(
       open.map(({ path }) => path),
@@ -94,6 +97,7 @@ export class DriveSet {
       this.#members.push(member);
       if (record.state === "draining") this.#beginLeaving(member, "remove");
     }
+    return book;
   }
 
   #listen(): void {
@@ -393,13 +397,16 @@ export class DriveSet {
   async #writeBook(): Promise<void> {
     const { engine, open, nodeId, logger } = this.#parts;
     engine.segments.memberCount = this.#members.length;
-    const members = this.#members.map(({ driveId, path }): BookEntry => ({ driveId, path, state: "member" }));
     this.#bookSequence++;
     await writeBook(
       open.map(({ path }) => path),
-      { sequence: this.#bookSequence, nodeId, drives: [...members, ...this.#removed] },
+      { sequence: this.#bookSequence, nodeId, drives: this.#bookEntries() },
       logger,
     );
+  }
+
+  #bookEntries(): BookEntry[] {
+    return [...this.#members.map(({ driveId, path }): BookEntry => ({ driveId, path, state: "member" })), ...this.#removed];
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

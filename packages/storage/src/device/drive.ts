@@ -110,7 +110,7 @@ export class Drive {
     const lock = (parts.lock ?? lockDrive)(path);
     try {
       await checkWritable(parts, path);
-      await makeDirectories(parts.io, path);
+      if (directories.some((name) => !names.includes(name))) await makeDirectories(parts.io, path);
       return new Drive(parts, path, identity, lock);
     } catch (reason) {
       lock.release();
@@ -161,33 +161,33 @@ export async function checkNew(io: Io, path: string): Promise<void> {
 /** All drives of a node, or none: each must be the owner's, and no drive may come twice, by whatever path. */
 export async function openDrives(parts: DriveParts, paths: readonly string[], owner: DriveOwner | null): Promise<Drive[]> {
   assert(paths.length >= 1, "a node has a drive");
-  const drives: Drive[] = [];
-  try {
-    for (const path of paths) {
-      await checkTwice(parts.io, path, drives);
-      const first = drives[0]?.identity;
-      drives.push(
-        await Drive.open(parts, path, owner ?? (first === undefined ? null : { clusterId: first.clusterId, nodeId: first.nodeId })),
-      );
-    }
-    return drives;
-  } catch (reason) {
-    for (const drive of drives) drive.close();
-    throw reason;
-  }
+  const identities = await Promise.all(paths.map((path) => identityIn(parts.io, path)));
+  checkTwice(paths, identities);
+  const [first] = identities;
+  const known = owner ?? (first ? { clusterId: first.clusterId, nodeId: first.nodeId } : null);
+  // At once: each waits for its own drive, and where they share a disk one commit serves all.
+  const opened = await Promise.allSettled(paths.map((path) => Drive.open(parts, path, known)));
+  const failed = opened.find((one) => one.status === "rejected");
+  if (failed === undefined) return opened.map((one) => (one as PromiseFulfilledResult<Drive>).value);
+  for (const one of opened) if (one.status === "fulfilled") one.value.close();
+  throw failed.reason;
+}
+
+/** Null where there is none: opening says what is wrong. */
+async function identityIn(io: Io, path: string): Promise<DriveIdentity | null> {
+  return (await namesIn(io, path)).includes(identityName) ? readIdentity(io, path) : null;
 }
 
 /** Before the lock says BUSY: the likelier mistake has a better message. */
-async function checkTwice(io: Io, path: string, drives: readonly Drive[]): Promise<void> {
-  const names = await namesIn(io, path);
-  if (!names.includes(identityName)) return;
-  const { driveId } = await readIdentity(io, path);
-  const other = drives.find((drive) => drive.driveId === driveId);
-  if (other === undefined) return;
-  throw new CfsError(
-    "INVALID",
-    `${path} and ${other.path} are the same drive ${driveId}: name it once, or remove the copy of identity.json`,
-  );
+function checkTwice(paths: readonly string[], identities: readonly (DriveIdentity | null)[]): void {
+  identities.forEach((identity, index) => {
+    const other = identities.findIndex((one) => one !== null && one.driveId === identity?.driveId);
+    if (other === -1 || other === index) return;
+    throw new CfsError(
+      "INVALID",
+      `${paths[index]} and ${paths[other]} are the same drive ${identity?.driveId}: name it once, or remove the copy of identity.json`,
+    );
+  });
 }
 
 /** Writes a block past every cache, reads it back and compares; leaves nothing behind. */

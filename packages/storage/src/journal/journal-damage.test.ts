@@ -15,7 +15,7 @@ import {
   recordSpanBytes,
 } from "./journal-format.ts";
 import type { FileHeader } from "./journal-format.ts";
-import { appendOne, bedWith, durable, headOf, openOn, payloadOf, replayAll, surgery } from "./testing/journal-bed.ts";
+import { appendOne, bedWith, durable, headOf, openOn, payloadOf, quiet, replayAll, surgery } from "./testing/journal-bed.ts";
 import type { Bed } from "./testing/journal-bed.ts";
 
 const identity = { fileId: 7, nonce: Buffer.from("nonce 12") };
@@ -138,10 +138,12 @@ describe("a header", () => {
   });
 });
 
-const firstLog = "/journal/0000000001.log";
+/** The first full file: the one that a new journal begins with is small and left as soon as this one is ready. */
+const firstLog = "/journal/0000000002.log";
 
 async function written(bed: Bed, sizes: readonly number[], options: { perFrame?: number } = {}): Promise<void> {
   const journal = await openOn(bed);
+  await quiet(200);
   for (const [at, size] of sizes.entries()) {
     appendOne(journal, size);
     if ((at + 1) % (options.perFrame ?? 1) === 0) await durable(journal, bed, journal.lastIndex);
@@ -238,7 +240,7 @@ describe("a file", () => {
     expect(journal.statistics.repairedCount).toBe(1);
     await journal.close();
     for (const drive of bed.drives) await surgery(bed, `${drive.path}${firstLog}`, (bytes) => bytes.fill(1, 100, 101));
-    await expect(openOn(bed)).rejects.toThrow(/CORRUPT: the header of journal file 1 is damaged in every copy/);
+    await expect(openOn(bed)).rejects.toThrow(/CORRUPT: the header of journal file 2 is damaged in every copy/);
     bed.memory.pool.assertNoLeak();
   });
 

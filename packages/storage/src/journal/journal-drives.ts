@@ -28,6 +28,8 @@ export interface DriveState {
   /** Monotonic time before which no new file is tried here, after it ran out of space. */
   fullUntilMs: number;
   readonly spares: string[];
+  /** Called when the drive is dropped, for those who wait for a request there that may hang. */
+  readonly onDropped: Set<() => void>;
 }
 
 const logPattern = /^(\d{10})\.log$/;
@@ -77,9 +79,11 @@ export class JournalDrives {
   /** Looks through a drive's directory, which is made where it is missing; returns the ids of the log files there. */
   async add(drive: JournalDrive): Promise<{ state: DriveState; fileIds: number[] }> {
     const directory = `${drive.path}/journal`;
+    const state: DriveState = { drive, directory, isHealthy: true, fullUntilMs: 0, spares: [], onDropped: new Set() };
+    // Before the first wait: drives keep the order in which they were named, though they are looked at together.
+    this.states.push(state);
     await this.#io.makeDirectory(directory);
     await this.#io.syncDirectory(drive.path);
-    const state: DriveState = { drive, directory, isHealthy: true, fullUntilMs: 0, spares: [] };
     const fileIds: number[] = [];
     for (const name of await this.#io.list(directory)) {
       const log = logPattern.exec(name);
@@ -87,16 +91,15 @@ export class JournalDrives {
       else if (fillingPattern.test(name)) await this.#io.unlink(`${directory}/${name}`);
       else if (sparePattern.test(name)) state.spares.push(`${directory}/${name}`);
     }
-    this.states.push(state);
     return { state, fileIds: fileIds.toSorted((a, b) => a - b) };
   }
 
   /**
-   * Opens a file of full size whose every block exists, writes `header` into its first block and gives it the name of `fileId`; when this
-   * returns, all of that is durable on the drive.
+   * Opens a file whose every block exists, writes `header` into its first block and gives it the name of `fileId`; when this returns, all of
+   * that is durable on the drive. Smaller than a full file means in haste: its blocks are allotted and not zero-filled, unless a spare is there.
    */
-  async create(state: DriveState, fileId: number, header: Uint8Array): Promise<{ file: IoFile; path: string }> {
-    const spare = state.spares.pop() ?? (await this.#fill(state));
+  async create(state: DriveState, fileId: number, header: Uint8Array, sizeBytes: number): Promise<{ file: IoFile; path: string }> {
+    const spare = state.spares.pop() ?? (await this.#make(state, sizeBytes));
     const file = await this.#io.open(spare, openDurable);
     const block = await this.#io.pool.takeOrWait(blockBytes);
     try {
@@ -116,14 +119,16 @@ export class JournalDrives {
     return `${prefix}-${Buffer.from(this.#random.bytes(new Uint8Array(4))).toString("hex")}${suffix}`;
   }
 
-  async #fill(state: DriveState): Promise<string> {
+  async #make(state: DriveState, sizeBytes: number): Promise<string> {
     const { fileBytes } = this.#options;
     const filling = `${state.directory}/${this.#randomName("filling", ".tmp")}`;
     const file = await this.#io.open(filling, { ...openPlain, direct: true, create: true, exclusive: true });
     try {
-      await this.#zero(file);
+      await this.#io.allocate(file, 0, sizeBytes);
+      if (sizeBytes === fileBytes) await this.#zero(file);
+      await this.#io.syncData(file);
     } catch (cause) {
-      const reason = new CfsError(CfsError.from(cause).code, `cannot make a journal file of ${fileBytes} bytes in ${state.directory}`, {
+      const reason = new CfsError(CfsError.from(cause).code, `cannot make a journal file of ${sizeBytes} bytes in ${state.directory}`, {
         cause,
       });
       return failAfter(
@@ -140,7 +145,6 @@ export class JournalDrives {
 
   async #zero(file: IoFile): Promise<void> {
     const { fileBytes } = this.#options;
-    await this.#io.allocate(file, 0, fileBytes);
     const zeros = (await this.#io.pool.takeOrWait(Math.min(fillBytes, fileBytes))).fill(0);
     try {
       for (let at = 0; at < fileBytes; at += zeros.length) {
@@ -149,12 +153,11 @@ export class JournalDrives {
     } finally {
       this.#io.pool.give(zeros);
     }
-    await this.#io.syncData(file);
   }
 
-  /** The file's content is no longer wanted: it becomes a spare, or goes. Its handle must be closed. */
-  async discard(state: DriveState, path: string): Promise<void> {
-    if (state.spares.length >= sparesMax) {
+  /** The file's content is no longer wanted: it becomes a spare when it has the size, or goes. Its handle must be closed. */
+  async discard(state: DriveState, path: string, sizeBytes: number): Promise<void> {
+    if (state.spares.length >= sparesMax || sizeBytes !== this.#options.fileBytes) {
       await this.#io.unlink(path);
     } else {
       const spare = `${state.directory}/${this.#randomName("spare", ".log")}`;

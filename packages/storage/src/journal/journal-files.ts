@@ -11,9 +11,11 @@ import type { DriveState, JournalDrive } from "./journal-drives.ts";
 import { JournalDrives } from "./journal-drives.ts";
 import type { FileCopy } from "./journal-file.ts";
 import { LogFile, readFully, withPages } from "./journal-file.ts";
-import { blockBytes, encodeHeader } from "./journal-format.ts";
+import { blockBytes, encodeHeader, roundUp } from "./journal-format.ts";
 import type { JournalParts, JournalSettings } from "./journal-options.ts";
 
+/** The first file of a run where there are too few spares, as a part of a full one. */
+const hastyShare = 4;
 /** How long a drive without space is passed over, unless something is retired before. */
 const fullMs = 1000;
 const copyWindowBytes = 1024 * 1024;
@@ -84,9 +86,23 @@ export class JournalFiles {
     return this.#tasks.has(file);
   }
 
+  /**
+   * The first file of a run. A start waits for it, so it is made of spares; where there are too few, it is a small one that is not filled with zeros,
+   * and serves only until the next one is ready.
+   */
+  rollInHaste(): LogFile {
+    const { fileBytes, chunkBytes } = this.#settings;
+    const haveSpare = this.drives.states.filter((state) => state.isHealthy && state.spares.length > 0).length;
+    const hastyBytes = Math.max(roundUp(fileBytes / hastyShare, blockBytes), roundUp(chunkBytes + blockBytes, blockBytes));
+    return this.#roll(this.#begin(haveSpare >= this.wantedCopies ? fileBytes : Math.min(hastyBytes, fileBytes)));
+  }
+
   /** The file that follows, which may still be in the making; and begins to make the one after it. */
   roll(): LogFile {
-    const file = this.#next ?? this.#begin();
+    return this.#roll(this.#next ?? this.#begin());
+  }
+
+  #roll(file: LogFile): LogFile {
     this.files.set(file.fileId, file);
     this.#current = file;
     this.#next = null;
@@ -99,14 +115,14 @@ export class JournalFiles {
     if (this.#next === null && this.#current !== null && !this.#tasks.has(this.#current) && !this.#isClosing) this.#next = this.#begin();
   }
 
-  #begin(): LogFile {
+  #begin(sizeBytes: number = this.#settings.fileBytes): LogFile {
     assert(this.#nextId < 2 ** 32, "file ids fit 32 bits");
     const file = new LogFile({
       fileId: this.#nextId++,
       epoch: this.#epoch,
       epochBaseIndex: this.#epochBaseIndex,
       nonce: this.#parts.random.bytes(new Uint8Array(8)),
-      sizeBytes: this.#settings.fileBytes,
+      sizeBytes,
       generation: 1,
       clusterId: this.#settings.clusterId,
       nodeId: this.#settings.nodeId,
@@ -171,7 +187,11 @@ export class JournalFiles {
         state.isHealthy && (state.fullUntilMs <= now || state.spares.length > 0) && file.copies.every((copy) => copy.state !== state),
     );
     const shift = states.length === 0 ? 0 : file.fileId % states.length;
-    return [...states.slice(shift), ...states.slice(0, shift)].slice(0, this.wantedCopies - file.copies.length);
+    const inTurn = [...states.slice(shift), ...states.slice(0, shift)];
+    // The first file of a run is waited for: it goes where a spare is ready.
+    if (this.#current === null || this.#current === file)
+      inTurn.sort((a, b) => Math.min(1, b.spares.length) - Math.min(1, a.spares.length));
+    return inTurn.slice(0, this.wantedCopies - file.copies.length);
   }
 
   async #waitForSpace(): Promise<void> {
@@ -191,14 +211,26 @@ export class JournalFiles {
     const generation = file.copies.length === 0 ? file.header.generation : file.header.generation + 1;
     file.header = { ...file.header, members, generation };
     const header = encodeHeader(file.header, this.#parts.crc32c);
-    const made = await Promise.all(states.map((state) => this.#addCopy(file, state, header)));
+    const made = await Promise.all(states.map((state) => this.#addCopyOrGiveUp(file, state, header)));
     if (made.includes(false) || generation > 1) file.header = { ...file.header, members: [] }; // Not what every copy says: written anew at the end.
+  }
+
+  /** A drive that hangs is dropped by whoever notices; then nobody waits for the copy any more. */
+  async #addCopyOrGiveUp(file: LogFile, state: DriveState, header: Uint8Array): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const giveUp = (): void => resolve(false);
+    state.onDropped.add(giveUp);
+    try {
+      return await Promise.race([this.#addCopy(file, state, header), promise]);
+    } finally {
+      state.onDropped.delete(giveUp);
+    }
   }
 
   async #addCopy(file: LogFile, state: DriveState, header: Uint8Array): Promise<boolean> {
     let copy: FileCopy | null = null;
     try {
-      const made = await this.drives.create(state, file.fileId, header);
+      const made = await this.drives.create(state, file.fileId, header, file.header.sizeBytes);
       copy = { state, file: made.file, path: made.path };
       if (file.sentBytes > blockBytes) await this.#fillCopy(file, copy);
       if (!state.isHealthy) throw new CfsError("IO", `${state.drive.path} was dropped meanwhile`);
@@ -297,6 +329,7 @@ export class JournalFiles {
   dropDrive(state: DriveState, reason: Error): void {
     assert(state.isHealthy, "a drive is dropped once");
     state.isHealthy = false;
+    for (const giveUp of [...state.onDropped]) giveUp();
     for (const file of [...this.files.values(), this.#next]) {
       const copy = file?.drop(state) ?? null;
       if (copy !== null) this.#abandon(copy);
@@ -323,7 +356,7 @@ export class JournalFiles {
   async #discardCopy(copy: FileCopy): Promise<void> {
     try {
       await this.#parts.io.close(copy.file);
-      await this.drives.discard(copy.state, copy.path);
+      await this.drives.discard(copy.state, copy.path, copy.file.sizeBytes);
       copy.state.fullUntilMs = 0;
     } catch (reason) {
       if (copy.state.isHealthy) this.dropDrive(copy.state, CfsError.from(reason));

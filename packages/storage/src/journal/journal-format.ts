@@ -206,6 +206,19 @@ export function decodeRecord(bytes: Buffer, at: number, identity: RecordIdentity
   };
 }
 
+const zeroBlock: Buffer = Buffer.alloc(blockBytes);
+
+/**
+ * True when the first block behind a header was not written since the header was: it is zeros, or begins with a whole record of another use
+ * of the file. Anything else, damage above all, proves nothing.
+ */
+export function isFirstBlockUnused(block: Buffer, identity: RecordIdentity, crc32c: Crc32c): boolean {
+  if (block.equals(zeroBlock)) return true;
+  const need = recordNeedBytes(block, 0);
+  if (need === 0 || need > block.length || crc32c(block.subarray(8, need)) !== block.readUInt32LE(4)) return false;
+  return block.compare(identity.nonce, 0, 8, 16, 24) !== 0;
+}
+
 /** Judges payload bytes that are at hand, `payloadBytes` of them. */
 export function payloadIsWhole(info: RecordInfo, payload: Uint8Array, crc32c: Crc32c): boolean {
   if (payload.length !== info.payloadBytes) return false;

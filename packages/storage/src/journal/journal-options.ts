@@ -40,6 +40,8 @@ export interface JournalOptions {
   readonly acceptLoss?: boolean;
   /** Go on with most drives of the newest file missing, as long as what is here has no gap; default false. */
   readonly acceptMissing?: boolean;
+  /** What people call a drive that is not here; default: its id. */
+  readonly driveName?: (driveId: string) => string;
   /** Bytes of a file, a multiple of 4096, at most 1 GiB; default 64 MiB. */
   readonly fileBytes?: number;
   /** Copies of a file on as many drives, 1 to 8; default 3. Fewer drives, fewer copies. */
@@ -66,6 +68,7 @@ export function settingsOf(options: JournalOptions): JournalSettings {
   const settings: JournalSettings = {
     acceptLoss: false,
     acceptMissing: false,
+    driveName: (driveId) => driveId,
     fileBytes: 64 * mebibyte,
     copyCount: 3,
     depth: 2,

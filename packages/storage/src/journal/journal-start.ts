@@ -20,6 +20,7 @@ import {
   decodeRecord,
   encodeHeader,
   encodeRecord,
+  isFirstBlockUnused,
   payloadIsWhole,
   recordHeaderBytes,
   roundUp,
@@ -67,15 +68,13 @@ export async function startJournal(
 ): Promise<Started> {
   const found: FoundCopy[] = [];
   const failed: { readonly drive: JournalDrive; readonly reason: CfsError }[] = [];
-  for (const drive of drives) {
-    try {
-      found.push(...(await findCopies(parts, files, drive)));
-    } catch (cause) {
-      const reason = CfsError.from(cause);
-      if (reason.code === "NOT_SUPPORTED") throw reason;
-      failed.push({ drive, reason });
-    }
-  }
+  const looked = await Promise.allSettled(drives.map((drive) => findCopies(parts, files, drive)));
+  looked.forEach((result, position) => {
+    if (result.status === "fulfilled") found.push(...result.value);
+    else failed.push({ drive: drives[position] as JournalDrive, reason: CfsError.from(result.reason) });
+  });
+  const unknown = failed.find(({ reason }) => reason.code === "NOT_SUPPORTED");
+  if (unknown !== undefined) throw unknown.reason;
   const [first] = failed;
   if (first !== undefined && failed.length === drives.length) throw first.reason;
   const all = groupCopies(found, settings);
@@ -95,7 +94,8 @@ export async function startJournal(
     file.endBytes = file.header.sizeBytes;
     file.sentBytes = file.endBytes;
   });
-  const recovered = await scanAll(parts, all, begin, settings);
+  const scanned = await usedFiles(parts, all.slice(begin), firsts.slice(begin));
+  const recovered = await scanAll(parts, all, scanned, settings);
   for (const chain of recovered.chains) await settleChain(parts, files, chain, counts);
   const kept = new Set(recovered.chains.map((chain) => chain.file));
   const { lastIndex, chains, loss, voidCount, unreadableCount } = recovered;
@@ -177,9 +177,12 @@ function checkMembers(files: readonly LogFile[], drives: readonly JournalDrive[]
   const missing = newest.header.members.filter((id) => !here.has(id));
   if (missing.length < 2) return;
   const message =
-    `${missing.length} of the ${newest.header.members.length} drives that hold the newest journal file ${newest.fileId} are missing (${missing.join(", ")}): ` +
-    "newer entries may be there. Start with them, or accept the loss of what only they hold";
-  throw new CfsError("NO_DEVICE", message, { details: { fileId: newest.fileId, missingCount: missing.length } });
+    `${missing.length} of the ${newest.header.members.length} drives with the newest part of the journal are missing: ` +
+    `${missing.map((id) => settings.driveName(id)).join(", ")}; what was written last may be on them alone`;
+  const next =
+    "bring them back (mount them, name each with --data) and start again; only if they are lost for good: start once with --degraded, " +
+    "which goes on with what is here and gives up what only they hold, then run: cfs fsck";
+  throw new CfsError("NO_DEVICE", message, { details: { fileId: newest.fileId, missingCount: missing.length, next } });
 }
 
 async function repairHeaders(
@@ -201,29 +204,58 @@ async function repairHeaders(
 
 /** The index of the record behind each file's header, or null where no copy has a whole one. */
 async function firstIndexes(parts: JournalParts, all: readonly LogFile[]): Promise<(number | null)[]> {
-  const firsts: (number | null)[] = [];
-  for (const file of all) {
-    let first: number | null = null;
+  const first = async (file: LogFile): Promise<number | null> => {
     for (const copy of file.copies) {
       const record = await readCopy(parts, file, copy, blockBytes, blockBytes).catch(() => null);
-      first ??= record?.info.index ?? null;
-      if (first !== null) break;
+      if (record !== null) return record.info.index;
     }
-    firsts.push(first);
-  }
-  return firsts;
+    return null;
+  };
+  return Promise.all(all.map(first));
 }
 
-async function scanAll(parts: JournalParts, all: readonly LogFile[], begin: number, settings: JournalSettings): Promise<Recovered> {
-  const bounds = indexBounds(all);
-  const scan = async (file: LogFile, indexMax: number): Promise<CopyScan[]> =>
-    withPages(parts.io, Math.min(windowBytesMax, file.header.sizeBytes), async (window) => {
-      const scans: CopyScan[] = [];
-      for (const copy of file.copies)
-        scans.push(await scanCopy({ io: parts.io, crc32c: parts.crc32c, window }, copy.file, file.header, indexMax));
-      return scans;
-    });
-  return recover(all.slice(begin), bounds.slice(begin), scan, settings);
+/**
+ * Leaves out files that were made ready and took no frame, which is most of what a start would read otherwise. The first frame lies in the first
+ * block behind the header, and no later one is acknowledged without it: where that block is untouched in every copy, nothing in the file counts.
+ */
+async function usedFiles(parts: JournalParts, files: readonly LogFile[], firsts: readonly (number | null)[]): Promise<LogFile[]> {
+  const isUsed = await Promise.all(files.map(async (file, position) => firsts[position] !== null || !(await isUnused(parts, file))));
+  return files.filter((_, position) => isUsed[position]);
+}
+
+async function isUnused(parts: JournalParts, file: LogFile): Promise<boolean> {
+  for (const copy of file.copies) {
+    const isUntouched = await withPages(parts.io, blockBytes, async (block) => {
+      await readFully(parts.io, copy.file, block, blockBytes);
+      return isFirstBlockUnused(block, file.header, parts.crc32c);
+    }).catch(() => false);
+    if (!isUntouched) return false;
+  }
+  return true;
+}
+
+async function scanAll(
+  parts: JournalParts,
+  all: readonly LogFile[],
+  used: readonly LogFile[],
+  settings: JournalSettings,
+): Promise<Recovered> {
+  const bounds = new Map(indexBounds(all).map((bound, position) => [all[position] as LogFile, bound]));
+  // The copies of a file lie on as many drives and are read at once.
+  const scan = (file: LogFile, indexMax: number): Promise<CopyScan[]> =>
+    Promise.all(
+      file.copies.map((copy) =>
+        withPages(parts.io, Math.min(windowBytesMax, file.header.sizeBytes), (window) =>
+          scanCopy({ io: parts.io, crc32c: parts.crc32c, window }, copy.file, file.header, indexMax),
+        ),
+      ),
+    );
+  return recover(
+    used,
+    used.map((file) => bounds.get(file) as number),
+    scan,
+    settings,
+  );
 }
 
 /** Gives every copy what it lacks of the file's entries, and the file as many copies as an acknowledgement needs. */

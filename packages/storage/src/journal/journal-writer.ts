@@ -73,7 +73,7 @@ export class JournalWriter {
     this.#tail = tail;
     this.#flush = () => this.#turnEnded();
     this.files = new JournalFiles(parts, settings, {
-      onReady: () => this.#settle(),
+      onReady: (file) => this.#fileReady(file),
       onBroken: (reason) => this.#break(reason),
       onDriveFailed: (drive, reason) => this.#driveFailed(drive, reason),
     });
@@ -105,10 +105,19 @@ export class JournalWriter {
     assert(this.#pendingBytes === 0, "nothing is on its way where the log begins");
     this.#lastIndex = lastIndex;
     this.#durableIndex = lastIndex;
-    this.#roll();
+    this.#current = this.files.rollInHaste();
+    this.#mustRoll = false;
     const { current } = this;
     await this.files.settled(current);
     if (this.#broken !== null) throw this.#broken;
+  }
+
+  /** A file that was begun in haste serves until the next one is ready. */
+  #fileReady(file: LogFile): void {
+    const current = this.#current;
+    if (current !== null && file !== current && file.firstIndex === 0 && current.header.sizeBytes < this.#settings.fileBytes)
+      this.#mustRoll = true;
+    this.#settle();
   }
 
   #roll(): void {

@@ -1,6 +1,8 @@
 import { CfsError } from "@cfs/core";
 import { describe, expect, it } from "vitest";
 
+import { FaultyIo } from "../device/faulty-io.ts";
+import type { IoFile } from "../device/io.ts";
 import { bedWith, appendOne, durable, headOf, openOn, payloadOf, quiet, replayAll, surgery } from "./testing/journal-bed.ts";
 import type { Bed } from "./testing/journal-bed.ts";
 import type { Journal } from "./journal.ts";
@@ -97,6 +99,89 @@ describe("appending", () => {
   });
 });
 
+/** Holds the writes of zeros to files in the making until it is told to let go, and notes which blocks of log files are read. */
+class WatchedIo extends FaultyIo {
+  readonly readPaths = new Set<string>();
+  readonly #release = Promise.withResolvers<void>();
+  heldCount = 0;
+
+  letGo(): void {
+    this.#release.resolve();
+  }
+
+  override async write(file: IoFile, views: readonly Uint8Array[], offsetBytes: number): Promise<void> {
+    if (file.path.includes("/filling-")) {
+      this.heldCount++;
+      await this.#release.promise;
+    }
+    return super.write(file, views, offsetBytes);
+  }
+
+  override read(file: IoFile, target: Uint8Array, offsetBytes: number): Promise<number> {
+    // The header and what is behind it are looked at in any case.
+    if (offsetBytes + target.length > 16_384) this.readPaths.add(file.path);
+    return super.read(file, target, offsetBytes);
+  }
+}
+
+describe("starting", () => {
+  it("waits for no file to be filled with zeros, and leaves the hasty file when the next is ready", async () => {
+    const bed = await bedWith({ driveCount: 6 });
+    const io = new WatchedIo({ io: bed.memory });
+    const journal = await openOn(bed, {}, bed.drives, io);
+    const first = appendOne(journal, 100);
+    await durable(journal, bed, first.index);
+    await quiet();
+    expect(io.heldCount).toBe(3);
+    expect(journal.files()[0]?.sizeBytes).toBe(20 * 1024);
+    io.letGo();
+    await quiet(200);
+    const second = appendOne(journal, 100);
+    await durable(journal, bed, second.index);
+    expect(second.fileId).toBe(first.fileId + 1);
+    expect(journal.files().at(-1)?.sizeBytes).toBe(64 * 1024);
+    // A small file is no spare: the next use of it could not hold what a full one does.
+    await quiet(200);
+    expect(await journal.retire(first.index, () => false)).toBe(1);
+    const names = (await Promise.all(bed.drives.map(({ path }) => bed.memory.list(`${path}/journal`)))).flat();
+    expect(names.filter((name) => name.startsWith("spare-"))).toEqual([]);
+    await journal.close();
+  });
+
+  it("takes the spares that are there, wherever they are", async () => {
+    const bed = await bedWith({ driveCount: 6 });
+    const sizes: (number | undefined)[] = [];
+    for (let round = 0; round < 5; round++) {
+      const journal = await openOn(bed);
+      sizes.push(journal.files()[0]?.sizeBytes);
+      await quiet(200);
+      await journal.close();
+    }
+    expect(sizes).toEqual([20, 64, 64, 64, 64].map((kibibytes) => kibibytes * 1024));
+  });
+
+  it.each([
+    { what: "a file that was made ready and never used is not read", isDamaged: false },
+    { what: "a file whose first frame is damaged in one copy is", isDamaged: true },
+  ])("$what", async ({ isDamaged }) => {
+    const bed = await bedWith();
+    const journal = await openOn(bed);
+    await quiet(200);
+    await fill(journal, bed, 60, 2000);
+    await journal.close();
+    const ids = (await bed.memory.list("/d0/journal")).flatMap((name) => (name.endsWith(".log") ? [Number.parseInt(name, 10)] : []));
+    const unused = `/d1/journal/${String(Math.max(...ids)).padStart(10, "0")}.log`;
+    if (isDamaged) await surgery(bed, unused, (bytes) => bytes.writeUInt8(7, 4096 + 99));
+    const io = new WatchedIo({ io: bed.memory });
+    io.letGo();
+    const again = await openOn(bed, {}, bed.drives, io);
+    expect(again.lastIndex).toBe(60);
+    expect(io.readPaths.size).toBeGreaterThan(0);
+    expect(io.readPaths.has(unused)).toBe(isDamaged);
+    await again.close();
+  });
+});
+
 describe("payloads", () => {
   it("come from memory while they are recent, and from the drives afterwards", async () => {
     const bed = await bedWith();
@@ -184,6 +269,26 @@ describe("a drive that fails", () => {
     await journal.close();
   });
 
+  it("and hangs while a file is made ready on it holds up nobody", async () => {
+    const bed = await bedWith({ driveCount: 4 });
+    const journal = await openOn(bed);
+    await quiet(200);
+    await fill(journal, bed, 5);
+    bed.io.setRules([{ on: "any", path: "/d1/**", fail: "slow", delayMs: 3_600_000 }]);
+    // Fills the current file, so that the next one is needed, and the one after it begun.
+    for (let number = 0; number < 40; number++) appendOne(journal, 5000);
+    await quiet(100);
+    bed.clock.advance(5001);
+    await quiet();
+    journal.dropDrive("1".padStart(32, "d"), new CfsError("TIMED_OUT", "the probe hangs"));
+    await durable(journal, bed, journal.lastIndex);
+    expect(journal.durableIndex).toBe(45);
+    expect(bed.failed).toEqual(["/d1"]);
+    bed.clock.advance(3_600_000);
+    await quiet();
+    await journal.close();
+  });
+
   it("never leaves an acknowledgement with one copy while two drives are healthy", async () => {
     const bed = await bedWith({ driveCount: 4 });
     const journal = await openOn(bed);
@@ -213,13 +318,14 @@ describe("a drive that fails", () => {
   it("as the last one breaks the journal, loudly", async () => {
     const bed = await bedWith({ driveCount: 1 });
     const journal = await openOn(bed);
+    await quiet(100);
     await fill(journal, bed, 3);
     bed.io.setRules([{ on: "write", fail: "IO" }]);
     appendOne(journal, 10);
     await quiet();
     expect(bed.broken).toBeInstanceOf(CfsError);
     expect(journal.durableIndex).toBe(3);
-    expect(() => appendOne(journal, 10)).toThrow(/IO: no copy/);
+    expect(() => appendOne(journal, 10)).toThrow(/IO: no (copy|healthy drive)/);
     await expect(journal.whenRoom()).rejects.toThrow(/IO/);
     await journal.close();
   });

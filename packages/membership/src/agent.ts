@@ -1,0 +1,190 @@
+/**
+ * Drives the SWIM core on a clock and a packet network, and hands its events on.
+ *
+ * Everything happens in one turn: a tick or a packet goes into the core, its packets go out, its events go to the listeners. So there is no state between
+ * turns but the core's, and the only waits are those of `join` and `leave` for an event. Implements Membership (membership.ts).
+ */
+import { CfsError, type Clock, type Logger, type Random } from "@cfs/core";
+import type { Membership, MembershipStatus } from "./membership.ts";
+import type { PacketNetwork } from "./packet-network.ts";
+import type { SwimEvent } from "./swim/events.ts";
+import type { Member, Metadata } from "./swim/member.ts";
+import { defaultOptions } from "./swim/options.ts";
+import type { Aead, KeyRing } from "./swim/packet-cipher.ts";
+import type { SwimRules } from "./swim/rules.ts";
+import { Swim, type SwimIdentity } from "./swim/swim.ts";
+
+export interface AgentParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly network: PacketNetwork;
+  /** `nodeAead` in a server. */
+  readonly aead: Aead;
+  readonly logger: Logger;
+  /** For tests that plant a wrong rule. */
+  readonly rules?: SwimRules;
+}
+
+type Listener = (event: SwimEvent) => void;
+
+export class SwimAgent implements Membership {
+  readonly #parts: AgentParts;
+  readonly #core: Swim;
+  readonly #tickMs: number;
+  readonly #listeners = new Set<Listener>();
+  #state: "new" | "running" | "closed" = "new";
+  /** Ends the waits of join and leave when the agent is closed. */
+  readonly #waits = new Set<(reason: unknown) => void>();
+  #cancelTick: (() => void) | null = null;
+  #endPackets: (() => void) | null = null;
+
+  constructor(parts: AgentParts, identity: SwimIdentity) {
+    this.#parts = parts;
+    this.#core = new Swim(parts, identity);
+    this.#tickMs = identity.swim?.tickMs ?? defaultOptions.tickMs;
+  }
+
+  /** For the rotation of keys: install everywhere, use everywhere, then remove. */
+  get keys(): KeyRing {
+    return this.#core.keys;
+  }
+
+  start(): void {
+    if (this.#state !== "new") throw new CfsError("INVALID", `a membership agent that is ${this.#state} cannot be started`);
+    this.#state = "running";
+    this.#endPackets = this.#parts.network.onPacket((packet, from) => this.#turn((clockMs) => this.#core.receive(packet, from, clockMs)));
+    this.#tick();
+  }
+
+  #tick(): void {
+    this.#cancelTick = this.#parts.clock.after(this.#tickMs, () => this.#tick());
+    this.#turn((clockMs) => this.#core.tick(clockMs));
+  }
+
+  #turn(input: (clockMs: number) => void): void {
+    if (this.#state !== "running") return;
+    input(this.#parts.clock.monotonicMs());
+    this.#drain();
+  }
+
+  #drain(): void {
+    const { packets, events } = this.#core.effects();
+    for (const { address, bytes } of packets) this.#parts.network.send(address, bytes);
+    for (const event of events) {
+      this.#log(event);
+      for (const listener of [...this.#listeners]) listener(event);
+    }
+  }
+
+  #log(event: SwimEvent): void {
+    const { logger } = this.#parts;
+    switch (event.type) {
+      case "joined":
+      case "left":
+        return logger.info(`member ${event.type}`, { member: event.member.name, address: event.member.address });
+      case "failed":
+        return logger.warn("member failed", { member: event.member.name, address: event.member.address, from: event.from });
+      case "nameConflict":
+        return logger.error("another node has the name of this one", { address: event.address });
+      case "stalled":
+        return logger.warn("this process stood still", { lateMs: Math.round(event.lateMs) });
+      default:
+        return logger.debug("membership", { event: event.type });
+    }
+  }
+
+  /** Resolves with the first event for which `isIt`; rejects on abort, timeout and close. */
+  #event(isIt: (event: SwimEvent) => boolean, wait: { signal?: AbortSignal; timeoutMs: number }, what: string): Promise<SwimEvent> {
+    const { promise, resolve, reject } = Promise.withResolvers<SwimEvent>();
+    const { signal } = wait;
+    const listener: Listener = (event) => {
+      if (isIt(event)) resolve(event);
+    };
+    const onAbort = (): void => reject(signal?.reason);
+    const cancelTimer = this.#parts.clock.after(wait.timeoutMs, () =>
+      reject(new CfsError("TIMED_OUT", `${what} took more than ${wait.timeoutMs} ms`)),
+    );
+    this.#listeners.add(listener);
+    this.#waits.add(reject);
+    signal?.addEventListener("abort", onAbort, { once: true });
+    if (signal?.aborted === true) onAbort();
+    return promise.finally(() => {
+      cancelTimer();
+      this.#waits.delete(reject);
+      this.#listeners.delete(listener);
+      signal?.removeEventListener("abort", onAbort);
+    });
+  }
+
+  async join(seeds: readonly string[], wait: { readonly signal?: AbortSignal; readonly timeoutMs: number }): Promise<void> {
+    this.#mustRun();
+    const isAnswer = (event: SwimEvent): boolean => event.type === "joinedCluster" || (event.type === "nameConflict" && event.isFinal);
+    const answer = this.#event(isAnswer, wait, `joining by ${seeds.join(", ")}`);
+    this.#core.join(seeds);
+    this.#drain();
+    const event = await answer;
+    if (event.type !== "nameConflict") return;
+    this.close();
+    throw new CfsError("EXISTS", `${this.#core.self.name} is the name of another living node at ${event.address}`);
+  }
+
+  async leave(): Promise<void> {
+    if (this.#state !== "running") return this.close();
+    // The core ends by its own timeout of running time; the clock's is for a process that hardly runs.
+    const left = this.#event((event) => event.type === "leaveDone", { timeoutMs: 60_000 }, "leaving");
+    this.#core.leave();
+    this.#drain();
+    await left;
+    this.close();
+  }
+
+  close(): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    this.#cancelTick?.();
+    this.#endPackets?.();
+    for (const end of [...this.#waits]) end(new CfsError("INTERRUPTED", "the membership agent was closed"));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+    return Promise.resolve();
+  }
+
+  #mustRun(): void {
+    if (this.#state !== "running") throw new CfsError("INVALID", `the membership agent is ${this.#state}, not running`);
+  }
+
+  members(): readonly Member[] {
+    return this.#core.members();
+  }
+
+  member(name: string): Member | null {
+    return this.#core.member(name);
+  }
+
+  setMetadata(metadata: Metadata): void {
+    this.#core.setMetadata(metadata);
+    this.#drain();
+  }
+
+  broadcast(name: string, version: number, bytes: Uint8Array): boolean {
+    const isNews = this.#core.broadcast(name, version, bytes);
+    this.#drain();
+    return isNews;
+  }
+
+  value(name: string): { readonly version: number; readonly bytes: Uint8Array } | null {
+    return this.#core.value(name);
+  }
+
+  onEvent(listener: Listener): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  status(): MembershipStatus {
+    const { phase, self, awareness, queued, counters } = this.#core;
+    return { phase, self, awareness, queued, counters: { ...counters } };
+  }
+}

@@ -1,0 +1,2 @@
+/** For tests and the simulator only. */
+export { driverRulesWithBug, plantedDriverBugs } from "./planted.ts";
