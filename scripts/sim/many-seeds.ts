@@ -41,7 +41,7 @@ export async function runSeeds(ranges: readonly Range[], options: SeedsOptions):
         },
         ({ seed, message }) => {
           violationCount++;
-          console.log(replayLine(range.family.name, seed, new Error(message)));
+          console.log(replayLine(range.family.name, seed, null, new Error(message)));
         },
       ),
     );

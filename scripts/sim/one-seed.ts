@@ -15,7 +15,7 @@ export async function tellSeed(family: Family, seed: number, options: SeedOption
   console.log(`${family.name} seed ${seed}: ${figures(outcome)}`);
   console.log(`trace ${outcome.hash}`);
   if (outcome.violation === null) return true;
-  console.log(replayLine(family.name, outcome.seed, outcome.violation));
+  console.log(replayLine(family.name, outcome.seed, options.planted, outcome.violation));
   if (outcome.violation.stack !== undefined && options.isTold) console.log(outcome.violation.stack);
   return false;
 }

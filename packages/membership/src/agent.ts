@@ -57,8 +57,8 @@ export class SwimAgent implements Membership {
   }
 
   #tick(): void {
+    this.#cancelTick = this.#parts.clock.after(this.#tickMs, () => this.#tick());
     this.#turn((clockMs) => this.#core.tick(clockMs));
-    if (this.#state === "running") this.#cancelTick = this.#parts.clock.after(this.#tickMs, () => this.#tick());
   }
 
   #turn(input: (clockMs: number) => void): void {

@@ -11,7 +11,7 @@ export interface MembershipStatus {
   readonly self: Member;
   /** Local health: 0 is well, each step makes probes slower by one interval. */
   readonly awareness: number;
-  /** Updates that wait to be gossiped; 0 in a quiet cluster. */
+  /** Updates that wait to be gossiped; 0 in a quiet cluster; what a lone node knows waits for somebody to tell. */
   readonly queued: number;
   readonly counters: Readonly<SwimCounters>;
 }

@@ -6,7 +6,7 @@ export { advanceSession, applyCommand } from "./namespace/apply.ts";
 export { listAllDirents, parentOf } from "./namespace/all-dirents.ts";
 export type { DirentPage, PlacedDirent } from "./namespace/all-dirents.ts";
 export { checkDefaults, checkState } from "./namespace/check/check.ts";
-export type { CheckLimits, Problem } from "./namespace/check/check.ts";
+export type { CheckLimits, Problem, ProblemMend } from "./namespace/check/check.ts";
 export { decodeCommand, encodeCommand, readCommand, writeCommand } from "./namespace/command-format.ts";
 export type * from "./namespace/commands.ts";
 export { readSource, writeSource } from "./namespace/content-format.ts";
@@ -19,6 +19,8 @@ export { isName, nameBytesMax, nameError, targetBytesMax } from "./namespace/nam
 export { isInGroup, isOwnerOrRoot, isStickyRefusal, mayAccess, mayExecute, mayRead, mayWrite } from "./namespace/permission.ts";
 export { locate, seek, seekData, seekHole } from "./namespace/queries.ts";
 export type { Piece } from "./namespace/queries.ts";
+export { mendItemsMax, nameOfLost } from "./namespace/mend.ts";
+export type { Mend, MendItem } from "./namespace/mend.ts";
 export {
   decodeInode,
   encodeInode,
@@ -75,6 +77,7 @@ export {
 export type { ClientMessage, ListedInode, Request, ServerMessage } from "./session/session-format.ts";
 export { GroupEntries } from "./shard/group-entries.ts";
 export type { PayloadPlace } from "./shard/group-entries.ts";
+export { decodeEnvelope, encodeEnvelope, hasPayload } from "./shard/envelope-format.ts";
 export { noUpdate } from "./shard/group-log.ts";
 export type { GroupId, GroupLog, GroupLogStatistics, GroupUpdate, Payload, PayloadUse } from "./shard/group-log.ts";
 export { decodeGroupRecords, encodeGroupRecord } from "./shard/group-record-format.ts";

@@ -4,7 +4,7 @@
  * Format, version 1: | version 1 | flags 1 (bit 0: autoLeave) | voters | votersOutgoing | learners | learnersNext |, each list | count varint | node varint … |.
  * An entry holds the whole configuration, not the step to it: whoever has the entry needs nothing else.
  */
-import { ByteReader, ByteWriter, CfsError } from "@cfs/core";
+import { assert, ByteReader, ByteWriter, CfsError } from "@cfs/core";
 import { type Configuration, isSound, membersMax } from "./configuration.ts";
 import type { NodeId } from "./entry.ts";
 
@@ -12,6 +12,7 @@ const version = 1;
 const what = "raft configuration";
 
 export function writeConfiguration(writer: ByteWriter, configuration: Configuration): void {
+  assert(isSound(configuration), "only a sound configuration is written");
   writer.u8(version).u8(configuration.autoLeave ? 1 : 0);
   const { voters, votersOutgoing, learners, learnersNext } = configuration;
   for (const nodes of [voters, votersOutgoing, learners, learnersNext]) {

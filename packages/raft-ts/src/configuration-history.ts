@@ -51,6 +51,7 @@ export class ConfigurationHistory {
     const before = this.current;
     if (this.currentIndex >= first.index) this.#cutFrom(first.index);
     for (const entry of entries) {
+      assert(entry.index > this.currentIndex, "configurations follow each other along the log");
       if (entry.kind === entryKinds.configuration) this.#items.push({ index: entry.index, configuration: decodeConfiguration(entry.data) });
     }
     return this.current !== before;

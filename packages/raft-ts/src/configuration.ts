@@ -4,6 +4,7 @@
  * A configuration is simple (one set of voters) or joint (two sets of voters; every decision needs a majority of both).
  * Source: thesis, chapter 4: single-server changes in 4.1, learners ("non-voting members") in 4.2.1, joint consensus in 4.3.
  */
+import { assert } from "@cfs/core";
 import type { NodeId } from "./entry.ts";
 
 export interface Configuration {
@@ -120,6 +121,8 @@ function joint(before: Configuration, draft: Draft, autoLeave: boolean): Configu
   };
 }
 
-export function leaveJoint({ voters, learners, learnersNext }: Configuration): Configuration {
+export function leaveJoint(joined: Configuration): Configuration {
+  assert(isJoint(joined), "only a joint configuration is left");
+  const { voters, learners, learnersNext } = joined;
   return { ...emptyConfiguration, voters, learners: [...learners, ...learnersNext] };
 }

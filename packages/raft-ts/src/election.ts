@@ -36,6 +36,7 @@ function becomeCandidate(core: Core, force: boolean): void {
   core.role = "candidate";
   core.vote = core.id;
   core.resetElectionTimer();
+  assert(core.term > core.log.lastTerm, "an election is for a term without entries");
   askForVotes(core, false, force);
 }
 
@@ -57,6 +58,7 @@ export function countOwnVote(core: Core): void {
 }
 
 function recordVote(core: Core, node: NodeId, isGranted: boolean): void {
+  assert(core.role === "preCandidate" || core.role === "candidate", "only who asked counts votes");
   if (!core.votes.has(node)) core.votes.set(node, isGranted);
   const { configuration, rules, votes } = core;
   if (rules.hasQuorum(configuration, (voter) => votes.get(voter) === true)) {
@@ -107,6 +109,7 @@ export function handleVote(core: Core, message: VoteMessage): void {
   const replyTerm = message.preVote && isGranted ? message.term : term;
   core.send({ type: "voteReply", from: id, to: message.from, term: replyTerm, preVote: message.preVote, granted: isGranted });
   if (isGranted && !message.preVote) {
+    assert(core.role !== "leader", "a leader votes for nobody else in its term");
     core.vote = message.from;
     core.electionElapsed = 0;
   }

@@ -34,6 +34,7 @@ export class Inflights {
 
   add(lastIndex: number, bytes: number): void {
     assert(!this.isFull, "there is room in the window");
+    assert(this.count === 0 || lastIndex > (this.#ends[this.#ends.length - 1] as number), "appends go out in order");
     this.#ends.push(lastIndex);
     this.#sizes.push(bytes);
     this.#bytes += bytes;

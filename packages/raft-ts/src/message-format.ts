@@ -21,7 +21,7 @@
  * not sent, so they are consecutive by construction; terms never fall and never pass the message's. The bytes of entries and chunks are views of the
  * input: it must not change afterwards.
  */
-import { ByteReader, ByteWriter, CfsError, unreachable } from "@cfs/core";
+import { assert, ByteReader, ByteWriter, CfsError, unreachable } from "@cfs/core";
 import { readConfiguration, writeConfiguration } from "./configuration-format.ts";
 import { type Entry, type EntryKind, entryKinds } from "./entry.ts";
 import type { AppendMessage, Message, SnapshotMessage } from "./message.ts";
@@ -95,7 +95,11 @@ export function writeMessage(writer: ByteWriter, message: Message): void {
 function writeAppend(writer: ByteWriter, { prevIndex, prevTerm, commit, entries }: AppendMessage): void {
   writer.varint(prevIndex).varint(prevTerm).varint(commit).varint(entries.length);
   let termBefore = prevTerm;
-  for (const { term, kind, data } of entries) {
+  let index = prevIndex;
+  for (const { term, index: own, kind, data } of entries) {
+    index++;
+    assert(own === index, "entries are consecutive behind the one before");
+    assert(term >= termBefore, "terms never fall along the log");
     writer
       .varint(term - termBefore)
       .u8(kind)

@@ -70,6 +70,7 @@ export class Progress {
   becomeReplicate(): void {
     this.#reset("replicate");
     this.next = this.match + 1;
+    assert(this.stream === null, "a stream ends with its state");
   }
 
   becomeSnapshot(stream: SnapshotStream): void {
@@ -79,6 +80,8 @@ export class Progress {
 
   /** An append up to `lastIndex` goes out. */
   sent(lastIndex: number, count: number, bytes: number): void {
+    assert(this.state !== "snapshot", "no appends while a snapshot streams");
+    assert(lastIndex === this.next - 1 + count, "what is sent continues what was sent");
     this.mustProbe = false;
     if (this.state === "probe") {
       this.isProbeSent = true;

@@ -7,6 +7,7 @@
  * nobody, and a quiet leader holds no lease. A quiesce that was overtaken by a later heartbeat is ignored (rounds are numbered).
  * Source: ours; the idea is CockroachDB's.
  */
+import { assert } from "@cfs/core";
 import { isJoint } from "./configuration.ts";
 import type { Core } from "./core.ts";
 import { type NodeId, nobody } from "./entry.ts";
@@ -32,6 +33,7 @@ function isIdle(core: Core, absent: readonly NodeId[]): boolean {
 export function quiesce(core: Core, absent: readonly NodeId[]): boolean {
   if (core.isQuiescent) return true;
   if (!core.isLeader || !isIdle(core, absent)) return false;
+  assert(core.log.commit === core.log.lastIndex, "a quiet group has committed everything");
   core.isQuiescent = true;
   broadcastHeartbeat(core, true);
   core.roundTicks = [];

@@ -4,7 +4,8 @@
  * Invariant: any two quorums of one configuration share a voter; a joint quorum holds a majority of both sets (thesis, sections 3.6.2 and 4.3).
  * A set without voters agrees to everything, so that a simple configuration is a joint one with an empty outgoing set.
  */
-import type { Configuration } from "./configuration.ts";
+import { assert } from "@cfs/core";
+import { type Configuration, membersMax } from "./configuration.ts";
 import type { NodeId } from "./entry.ts";
 
 /** The smallest number of voters that is more than half. */
@@ -18,6 +19,7 @@ const scratch: number[] = [];
 export function majorityIndex(voters: readonly NodeId[], indexOf: (node: NodeId) => number): number {
   const count = voters.length;
   if (count === 0) return Infinity;
+  assert(count <= membersMax, "there are not too many voters");
   // Insertion sort, falling: there are hardly ever more than seven voters.
   for (let at = 0; at < count; at++) {
     const value = indexOf(voters[at] as NodeId);

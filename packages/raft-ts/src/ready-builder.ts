@@ -6,6 +6,7 @@
  */
 import { assert } from "@cfs/core";
 import type { Core } from "./core.ts";
+import { assertReady, assertState } from "./invariants.ts";
 import { type Entry, entryBytes, type HardState, nobody } from "./entry.ts";
 import type { Ready, SoftState } from "./ready.ts";
 import { startReadRound } from "./read.ts";
@@ -88,6 +89,8 @@ export class ReadyBuilder {
     this.#hard = hardState ?? this.#hard;
     this.#soft = softState ?? this.#soft;
     this.#clear();
+    assertState(core);
+    assertReady(ready, core, log.lastIndex);
     this.#out = ready;
     return ready;
   }

@@ -32,6 +32,7 @@ export function appendOwn(core: Core, kind: EntryKind, data: Uint8Array): number
 
 /** Leader: everything that the followers are owed and have room for. */
 export function sendAppends(core: Core): void {
+  assert(core.isLeader, "only a leader sends appends");
   core.areAppendsDue = false;
   for (const progress of core.progress.values()) {
     while (progress.state !== "snapshot" && isOwed(core, progress)) sendAppend(core, progress);
@@ -85,6 +86,7 @@ export function handleAppend(core: Core, message: AppendMessage): void {
     return;
   }
   const lastMatching = prevIndex + entries.length;
+  assert((entries[entries.length - 1]?.index ?? lastMatching) === lastMatching, "entries are consecutive behind the one before");
   const firstNew = rules.firstNewEntry(entries, (index) => log.term(index));
   if (firstNew < entries.length) {
     const fresh = firstNew === 0 ? entries : entries.slice(firstNew);

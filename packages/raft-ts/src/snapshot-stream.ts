@@ -4,6 +4,7 @@
  * The log moves on meanwhile; the stream's snapshot does not. A lost chunk is noticed by a repeated answer, or by silence (go back to what is wanted).
  * Source: thesis, section 5.1 (InstallSnapshot in chunks); the window is ours.
  */
+import { assert } from "@cfs/core";
 import type { SnapshotMeta } from "./message.ts";
 import type { SnapshotPart, SnapshotSource } from "./storage.ts";
 
@@ -45,6 +46,8 @@ export class SnapshotStream {
     if (this.#isEndSent || this.#ends.length >= this.#chunksMax) return null;
     const part = this.#source.read(this.#sendOffset, this.#chunkBytes);
     if (part === null) return null;
+    assert(part.bytes.length <= this.#chunkBytes, "the host gives no more than asked for");
+    assert(part.bytes.length > 0 || part.isLast, "the host gives something, or the end");
     const offset = this.#sendOffset;
     this.#sendOffset += part.bytes.length;
     this.#furthestOffset = Math.max(this.#furthestOffset, this.#sendOffset);

@@ -104,6 +104,8 @@ export function handleSnapshot(core: Core, message: SnapshotMessage): void {
 }
 
 function install(core: Core, { meta }: SnapshotMessage): void {
+  assert(meta.index > core.log.commit, "a snapshot brings news");
+  assert(meta.term <= core.term, "a snapshot is of no later term");
   core.incoming = null;
   core.log.restore(meta);
   core.history.restore(meta.index, meta.configuration);

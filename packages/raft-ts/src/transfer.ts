@@ -4,6 +4,7 @@
  * The leader takes no proposals until the target has its whole log, then tells it to campaign at once. It stays leader if that comes to nothing within
  * electionTicks. From then on no lease counts in this term: the target's votes come from voters that still keep faith with this leader.
  */
+import { assert } from "@cfs/core";
 import { isVoter } from "./configuration.ts";
 import type { Core } from "./core.ts";
 import { type NodeId, nobody } from "./entry.ts";
@@ -20,6 +21,7 @@ export function continueTransfer(core: Core): void {
   const progress = core.progress.get(core.transferTarget);
   if (progress === undefined) return;
   if (progress.match === core.log.lastIndex) {
+    assert(core.isLeader, "only a leader hands leadership over");
     core.isLeaseLost = true;
     core.send({ type: "timeoutNow", from: core.id, to: core.transferTarget, term: core.term });
   } else core.areAppendsDue = true;

@@ -1,5 +1,5 @@
 /**
- * One HTTP/2 server on one port for both kinds of calls: hot streams (cfs.v1.Session/Stream) and the unary services of `routes`.
+ * One HTTP/2 server on one port (and a local socket beside it) for both kinds of calls: hot streams (cfs.v1.Session/Stream) and the unary services of `routes`.
  *
  * Each session is bounded in streams, window and headers, and pinged; each hot stream becomes a Connection for `onConnection`. Closing
  * ends connections first (what they queued goes out), then tells peers to go (GOAWAY), and cuts what is left after `closeTimeoutMs`.
@@ -15,6 +15,7 @@ import { trailersOf } from "./grpc-status.ts";
 import { grpcContentType, hotStreamPath, sessionMemoryMebi, sessionSettings, widenSession } from "./http2-session.ts";
 import { keepAlive } from "./keep-alive.ts";
 import { limits } from "./limits.ts";
+import { localListenPath } from "./local-socket.ts";
 import { fromNodeError } from "./node-error.ts";
 import { StreamConnection } from "./stream-connection.ts";
 import type { HotStreamEnd } from "./stream-connection.ts";
@@ -47,6 +48,8 @@ export interface RpcServerOptions {
 
 export class RpcServer implements Listener {
   readonly #server: Server;
+  /** For clients on this machine; null where there is none. */
+  #local: Server | null = null;
   readonly #clock: Clock;
   readonly #pool: PayloadPool;
   readonly #onConnection: (connection: Connection) => void;
@@ -73,7 +76,7 @@ export class RpcServer implements Listener {
     this.#routes = new Map(options.routes.map((route) => [route.path, route]));
     this.#keepAliveMs = options.keepAliveMs ?? 5000;
     this.#closeTimeoutMs = options.closeTimeoutMs ?? 2000;
-    this.#server = createServer({ noDelay: true }, (socket) => this.#accept(socket));
+    this.#server = createServer({ noDelay: true }, (socket) => this.#accept(socket, remoteOf(socket)));
     this.#server.maxConnections = limits.connectionsMax;
   }
 
@@ -95,10 +98,28 @@ export class RpcServer implements Listener {
     this.#server.off("error", fail);
     const bound = this.#server.address();
     this.#address = { host: address.host, port: typeof bound === "object" && bound !== null ? bound.port : address.port };
+    await this.#listenLocally().catch((error: unknown) => {
+      this.#server.close();
+      throw error;
+    });
+  }
+
+  async #listenLocally(): Promise<void> {
+    const path = localListenPath(this.#address);
+    if (path === null) return;
+    const local = createServer((socket) => this.#accept(socket, "local"));
+    local.maxConnections = limits.connectionsMax;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    local.once("error", (error) => reject(fromNodeError(error, `cannot listen on the local socket of ${addressText(this.#address)}`)));
+    local.listen({ path }, resolve);
+    await promise;
+    this.#local = local;
   }
 
   async #close(): Promise<void> {
-    const stopped = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const stopped = Promise.all(
+      [this.#server, this.#local].map((server) => new Promise<void>((resolve) => server?.close(() => resolve()) ?? resolve())),
+    );
     const cancelCut = this.#clock.after(this.#closeTimeoutMs, () => {
       for (const record of this.#sessions.values()) record.cut();
     });
@@ -110,14 +131,13 @@ export class RpcServer implements Listener {
     cancelCut();
   }
 
-  #accept(socket: Socket): void {
-    const { remoteAddress, remotePort } = socket;
-    if (this.#closing.signal.aborted || remoteAddress === undefined) {
+  /** `peer` is null when it is gone already. */
+  #accept(socket: Socket, peer: string | null): void {
+    if (this.#closing.signal.aborted || peer === null) {
       socket.destroy();
       return;
     }
     const session = performServerHandshake(socket, { settings: sessionSettings, maxSessionMemory: sessionMemoryMebi });
-    const peer = addressText({ host: remoteAddress, port: remotePort ?? 0 });
     const record: SessionRecord = {
       peer,
       failure: null,
@@ -179,6 +199,10 @@ export class RpcServer implements Listener {
     stream.respond({ ":status": 200, "content-type": grpcContentType }, { waitForTrailers: true });
     this.#onConnection(connection);
   }
+}
+
+function remoteOf({ remoteAddress, remotePort }: Socket): string | null {
+  return remoteAddress === undefined ? null : addressText({ host: remoteAddress, port: remotePort ?? 0 });
 }
 
 interface SessionRecord {

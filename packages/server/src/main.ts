@@ -20,6 +20,7 @@ import type { OpenDrives } from "./drives.ts";
 import { checkAddress } from "./http/check-address.ts";
 import { HttpServer } from "./http/http-server.ts";
 import { Metrics } from "./http/metrics.ts";
+import { LoopWatch } from "./loop-watch.ts";
 import { DriveSet } from "./maintenance/drive-set.ts";
 import { StartTimes } from "./start-times.ts";
 import { stateDirectories } from "./maintenance/state-directories.ts";
@@ -89,9 +90,9 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
     routes: serveUnary({ clock }, adminService, admin),
   });
   stack.defer(() => rpc.close());
+  stack.use(new LoopWatch({ clock, logger, cpuMs: ownCpuMs }));
   times.done("servicesMs");
-  const { host, port } = rpc.address;
-  logger.info("serving", { host, port, drives: drives.list.length, clusterId: drives.clusterId, ...times.fields });
+  logger.info("serving", { ...rpc.address, drives: drives.list.length, clusterId: drives.clusterId, ...times.fields });
 
   const running = stack.move();
   let closing: Promise<void> | null = null;
@@ -117,6 +118,11 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
       ended.resolve();
     },
   };
+}
+
+function ownCpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
 }
 
 async function openEngine(

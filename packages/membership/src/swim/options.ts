@@ -38,7 +38,7 @@ export interface SwimOptions {
   readonly leaveTimeoutMs: number;
   /** The names of dead and left members are remembered for this long. Longer than any process is paused and then goes on. */
   readonly tombstoneMs: number;
-  /** Bytes of a sealed packet, at most. Below the smallest MTU on the way less 48 bytes of IPv6 and UDP. 600 to 1,399. */
+  /** Bytes of a sealed packet, at most. Below the smallest MTU on the way less 48 bytes of IPv6 and UDP. 1,200 (the part of a value must fit) to 1,399. */
   readonly packetBytesMax: number;
 }
 
@@ -69,7 +69,7 @@ export const limits = {
   membersMax: 4_096,
   nameBytesMax: 64,
   addressBytesMax: 128,
-  /** So that a claim with it, a ping and the envelope fit the smallest packet. */
+  /** So that a record with it, the head of an answer and the envelope fit the smallest packet. */
   metadataBytesMax: 400,
   labelsMax: 16,
   labelKeyBytesMax: 32,

@@ -2,8 +2,8 @@
  * The failure detector: one member after the other is asked whether it is there.
  *
  *   0            timeout                                  interval          times are stretched by local health
- *   |── ping ──▶ |── ping again, and ask k others ──────▶ | no ack: suspect
- *                      relay: ping ──▶ target, ack ──▶ passed on; nack when the target is silent for half a timeout
+ *   |── ping ──▶ |── ping again (and again), ask k others ▶ | no ack: suspect
+ *                      relay: ping ──▶ target, ack ──▶ passed on; nack and a second ping when the target is silent for half a timeout
  *
  * Every member is probed once per round, in an order that is shuffled for each round (SWIM 4.3: the time to the first probe of a dead member is bounded).
  * A suspect by hearsay may be drawn forward, so that a few nodes confirm or clear it at once. Missing nacks mean that this node does not even hear those
@@ -31,8 +31,9 @@ export interface ProbeParts {
 interface Probe {
   readonly seq: number;
   readonly name: string;
-  readonly directUntilMs: number;
   readonly untilMs: number;
+  /** The target is pinged again then; the first time others are asked too. */
+  nextPingMs: number;
   isAnswered: boolean;
   isIndirect: boolean;
   nacksMissing: number;
@@ -41,6 +42,8 @@ interface Probe {
 
 interface Relay {
   readonly origin: string;
+  readonly target: string;
+  readonly address: string;
   readonly originSeq: number;
   readonly nackAtMs: number;
   readonly untilMs: number;
@@ -72,7 +75,7 @@ export class Prober {
     this.#tickRelays(nowMs);
     const probe = this.#probe;
     if (probe !== null) {
-      if (!probe.isAnswered && !probe.isIndirect && nowMs >= probe.directUntilMs) this.#askOthers(probe);
+      if (!probe.isAnswered && nowMs >= probe.nextPingMs && nowMs < probe.untilMs) this.#insist(probe);
       if (nowMs < probe.untilMs) return;
       this.#probe = null;
       if (!probe.isAnswered) this.#fail(probe);
@@ -89,8 +92,8 @@ export class Prober {
     this.#probe = {
       seq,
       name: row.member.name,
-      directUntilMs: nowMs + awareness.stretch(this.#options.probeTimeoutMs),
       untilMs: nowMs + awareness.stretch(this.#options.probeIntervalMs),
+      nextPingMs: nowMs + awareness.stretch(this.#options.probeTimeoutMs),
       isAnswered: false,
       isIndirect: false,
       nacksMissing: 0,
@@ -130,12 +133,19 @@ export class Prober {
     if (this.#probe?.name !== name && this.#order.at(-1) !== name) this.#order.push(name);
   }
 
-  #askOthers(probe: Probe): void {
-    const { table, random, rules, send } = this.#parts;
-    probe.isIndirect = true;
+  /** Pings once more, because one packet in five may be lost and yet nobody be dead; the first time others are asked as well. */
+  #insist(probe: Probe): void {
+    const { table, awareness } = this.#parts;
+    probe.nextPingMs += awareness.stretch(this.#options.probeTimeoutMs);
     const target = table.row(probe.name);
     if (target === null) return;
     this.#ping(target, probe.seq);
+    if (!probe.isIndirect) this.#askOthers(probe, target);
+  }
+
+  #askOthers(probe: Probe, target: Row): void {
+    const { table, random, rules, send } = this.#parts;
+    probe.isIndirect = true;
     const { name, address } = target.member;
     const relays = table.pick(random, rules.indirectProbes(this.#options.indirectProbes), ({ member }) => {
       return member.state === "alive" && member.name !== name;
@@ -174,10 +184,6 @@ export class Prober {
     if (probe?.seq === seq && probe.nacksMissing > 0) probe.nacksMissing--;
   }
 
-  onPing(seq: number, target: string, from: string): void {
-    if (target === this.#self) this.#parts.send(from, { type: "ack", seq });
-  }
-
   onPingRequest(message: Extract<Message, { type: "pingRequest" }>, from: string, nowMs: number): void {
     if (this.#relays.size >= limits.relaysMax) {
       this.#parts.counters.refusedFull++;
@@ -187,12 +193,18 @@ export class Prober {
     const { probeTimeoutMs, probeIntervalMs } = this.#options;
     this.#relays.set(seq, {
       origin: from,
+      target: message.target,
+      address: message.address,
       originSeq: message.seq,
       nackAtMs: nowMs + nackShare * probeTimeoutMs,
       untilMs: nowMs + probeIntervalMs,
       isNacked: false,
     });
-    this.#parts.send(message.address, { type: "ping", seq, source: this.#self, target: message.target });
+    this.#pingFor(seq, message);
+  }
+
+  #pingFor(seq: number, { target, address }: { readonly target: string; readonly address: string }): void {
+    this.#parts.send(address, { type: "ping", seq, source: this.#self, target });
   }
 
   #tickRelays(nowMs: number): void {
@@ -200,6 +212,7 @@ export class Prober {
       if (!relay.isNacked && nowMs >= relay.nackAtMs) {
         relay.isNacked = true;
         this.#parts.send(relay.origin, { type: "nack", seq: relay.originSeq });
+        this.#pingFor(seq, relay);
       }
       if (nowMs >= relay.untilMs) this.#relays.delete(seq);
     }

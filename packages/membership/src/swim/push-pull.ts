@@ -30,6 +30,12 @@ export interface PushPullNames {
   readonly address: string;
 }
 
+/** Whose digest is answered, and what is asked of it in turn. */
+interface Answer {
+  readonly asker: string | null;
+  readonly ask: readonly number[] | null;
+}
+
 const answerPacketsMax = 32;
 const seedsAtOnce = 3;
 const unfinishedMax = 16;
@@ -125,12 +131,7 @@ export class PushPull {
     const sums = this.#sums(nowMs);
     const buckets: number[] = [];
     for (let bucket = 0; bucket < bucketCount; bucket++) if (sums[bucket] !== digest.sums[bucket]) buckets.push(bucket);
-    const { encode, table } = this.#parts;
-    const first: Uint8Array[] = [];
-    // What is remembered of the asker goes first: a node that comes back must know it before it speaks.
-    const asker = table.row(digest.source);
-    if (asker !== null) first.push(encode({ type: "record", record: recordOf(asker, nowMs) }));
-    this.#tell(from, new Set(buckets), first, buckets, nowMs);
+    this.#tell(from, new Set(buckets), { asker: digest.source, ask: buckets }, nowMs);
   }
 
   onSync(sync: Extract<Message, { type: "sync" }>, from: string, nowMs: number): void {
@@ -138,17 +139,20 @@ export class PushPull {
     if (sync.ask.length === 0) return;
     this.#syncEveryMs = this.#options.joinIntervalMs;
     this.#nextSyncMs = Math.min(this.#nextSyncMs, nowMs + this.#jittered(this.#syncEveryMs));
-    this.#tell(from, new Set(sync.ask), [], null, nowMs);
+    this.#tell(from, new Set(sync.ask), { asker: null, ask: null }, nowMs);
   }
 
   /** Sends the records of these buckets; `ask` null: this is the third step, which asks for nothing. */
-  #tell(address: string, buckets: ReadonlySet<number>, first: readonly Uint8Array[], ask: readonly number[] | null, nowMs: number): void {
+  #tell(address: string, buckets: ReadonlySet<number>, { asker, ask }: Answer, nowMs: number): void {
     const { table, values, encode, send, random, roomBytes } = this.#parts;
-    const records = table.recordsOf(buckets, nowMs);
+    const records = table.recordsOf(buckets, nowMs).filter(({ name }) => name !== asker);
     const frames = [...values.framesOf(buckets), ...records.map((record) => encode({ type: "record", record }))];
     // From a random place on, so that a partial answer is another part each time.
     const start = Math.floor(random.next() * frames.length);
     const ordered = [...frames.slice(start), ...frames.slice(0, start)];
+    // What is remembered of the asker goes first: a node that comes back must know it before it speaks.
+    const row = asker === null ? null : table.row(asker);
+    const first = row === null ? [] : [encode({ type: "record", record: recordOf(row, nowMs) })];
     const head = ask === null ? [] : [...first, encode({ type: "sync", ask, isPartial: true })];
     const packets = packed(ordered, head, roomBytes);
     const isPartial = packets.length > answerPacketsMax;

@@ -1,7 +1,7 @@
 /**
  * Between messages and the network: seals and opens packets, knows the sessions of the peers, answers strangers by a hello.
  *
- * Sessions come from the members' own words (alive, record) and, fresher, from hellos. A packet with an old or unknown echo is lost on its receiver, whose
+ * Sessions come from the members' own words (alive, record) and, fresher, from the envelopes of packets that were taken. A packet with an old or unknown echo is lost on its receiver, whose
  * hello makes this node send the last packet again: a first contact costs one round trip more, and no state is built up for strangers.
  * Owns its packets: `take` hands them over. Invariant: a sealed packet has at most `packetBytesMax` bytes.
  */
@@ -127,6 +127,7 @@ export class SealedWire {
       throw reason;
     }
     counters.messagesUnknown += packet.unknownCount;
+    this.learn(from, opened.session);
     for (const message of packet.messages)
       if (message.type === "hello") {
         this.#welcome(message.address, opened.session, nowMs);

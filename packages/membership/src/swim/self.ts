@@ -7,6 +7,7 @@
  * A restarted node begins with incarnation 1 (or what its host kept) and learns from its first sync what is remembered of its earlier life: alive, suspect,
  * dead or left, in another session. It goes above that and is back. When that life is alive at another address, it may be somebody else with the same
  * name: a joining node then waits and says nothing until the cluster has declared the other one dead, and gives up when it does not.
+ * Two nodes of one name that both have joined, on two sides of a partition, are told (`nameConflict`) and go on, the later word winning for ten seconds.
  */
 import { assert } from "@cfs/core";
 import type { Awareness } from "./awareness.ts";
@@ -26,6 +27,8 @@ export interface SelfParts {
   readonly spread: (message: ClaimMessage) => void;
 }
 
+const rivalEveryMs = 10_000;
+
 export class Self {
   readonly #parts: SelfParts;
   #member: Member;
@@ -33,6 +36,8 @@ export class Self {
   #isAnnounced = true;
   /** Somebody else seems to live under this name at this address; set and cleared by what syncs say. */
   #rival: string | null = null;
+  /** Before this moment another node with this name is not answered. */
+  #nextRivalMs = 0;
 
   constructor(parts: SelfParts, member: Member) {
     this.#parts = parts;
@@ -116,7 +121,7 @@ export class Self {
   }
 
   /** Somebody holds a record of this name: this life, an earlier one, or another node. True as for `accuse`. */
-  recorded(record: MemberRecord): boolean {
+  recorded(record: MemberRecord, nowMs: number): boolean {
     if (record.session === this.#member.session && record.state === "alive") return false;
     if (!isActive(record.state)) {
       this.#rival = null;
@@ -127,8 +132,12 @@ export class Self {
       this.#rival = record.address;
       return false;
     }
-    if (isElsewhere && record.incarnation >= this.#member.incarnation)
+    if (isElsewhere && record.incarnation >= this.#member.incarnation) {
+      // Two that joined on two sides of a partition would answer each other for ever; so they do it slowly, and an operator is told.
+      if (nowMs < this.#nextRivalMs) return false;
+      this.#nextRivalMs = nowMs + rivalEveryMs;
       this.#parts.emit({ type: "nameConflict", address: record.address, isFinal: false });
+    }
     return this.accuse(record.incarnation);
   }
 }

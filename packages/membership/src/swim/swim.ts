@@ -61,6 +61,8 @@ export interface SwimEffects {
 const farewellMs = 1_000;
 /** So long after its join a node learns what the others know already. */
 const newcomerMs = 5_000;
+/** A part of a value with the longest name takes 1,148 bytes; IPv6 lets 1,232 pass everywhere. */
+const packetBytesLeast = 1_200;
 
 export class Swim {
   readonly keys: KeyRing;
@@ -280,7 +282,7 @@ export class Swim {
       this.#isBridge ||= this.#phase === "joining";
       return this.#claims.alive(record, nowMs, true);
     }
-    if (this.#self.recorded(record)) this.#tellTruth(from);
+    if (this.#self.recorded(record, nowMs)) this.#tellTruth(from);
   }
 
   /** To a newcomer all is new, and nothing of it is news for the others; unless somebody joined by way of it. */
@@ -434,7 +436,7 @@ function checked(options: SwimOptions): SwimOptions {
   const { tickMs, probeTimeoutMs, probeIntervalMs, packetBytesMax } = options;
   if (tickMs < 10 || probeTimeoutMs < tickMs || probeTimeoutMs * 2 > probeIntervalMs)
     throw new CfsError("INVALID", "the tick is at least 10 ms and at most the probe timeout, which is at most half of the probe interval");
-  if (packetBytesMax < 600 || packetBytesMax > 1_399)
-    throw new CfsError("INVALID", `packets of ${packetBytesMax} bytes: 600 to 1,399 are possible`);
+  if (packetBytesMax < packetBytesLeast || packetBytesMax > 1_399)
+    throw new CfsError("INVALID", `packets of ${packetBytesMax} bytes: ${packetBytesLeast} to 1,399 are possible`);
   return options;
 }

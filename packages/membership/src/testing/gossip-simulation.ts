@@ -10,6 +10,7 @@ import type { SwimEvent } from "../swim/events.ts";
 import { noMetadata } from "../swim/member.ts";
 import type { SwimOptions } from "../swim/options.ts";
 import { defaultOptions } from "../swim/options.ts";
+import type { GossipKey } from "../swim/packet-cipher.ts";
 import { type SwimRules, standardRules } from "../swim/rules.ts";
 import { Swim } from "../swim/swim.ts";
 import { EventHeap } from "./event-heap.ts";
@@ -30,6 +31,7 @@ export interface SimulationOptions {
 
 export interface SimulatedNode {
   readonly name: string;
+  readonly member: string;
   readonly address: string;
   swim: Swim;
   isUp: boolean;
@@ -53,7 +55,8 @@ export interface LoggedEvent {
 
 const udpBytes = 28;
 const socketPacketsMax = 256;
-const key = { id: 1, bytes: new Uint8Array(32).fill(7) };
+export const simulationKey: GossipKey = { id: 1, bytes: new Uint8Array(32).fill(7) };
+export const simulationCluster = "sim";
 
 type Link = (from: string, to: string) => boolean;
 type Listener = (logged: LoggedEvent) => void;
@@ -66,6 +69,10 @@ export class GossipSimulation {
   duplication: number;
   /** Whether the link lets a packet through; names of nodes. */
   passes: Link = () => true;
+  /** What this link adds to the delay. */
+  extraDelayMs: (from: string, to: string) => number = () => 0;
+  /** Sees each packet as it arrives. */
+  onArrival: (to: SimulatedNode, bytes: Uint8Array, from: string) => void = () => {};
   onEvent: Listener = (logged) => void this.events.push(logged);
   readonly random: Random;
   readonly #options: SimulationOptions;
@@ -91,13 +98,14 @@ export class GossipSimulation {
     return [...this.nodes.values()].filter(({ isUp }) => isUp);
   }
 
-  /** A new node that is switched on, alone until it joins. */
-  add(name: string): SimulatedNode {
+  /** A new node that is switched on, alone until it joins. `member` is the name that it claims: its own, unless a story wants a conflict. */
+  add(name: string, member: string = name): SimulatedNode {
     const address = `${name}.net:9400`;
     const node: SimulatedNode = {
       name,
+      member,
       address,
-      swim: this.#core(name, address),
+      swim: this.#core(member, address),
       isUp: true,
       pausedUntilMs: 0,
       clockOffsetMs: this.random.next() * 1_000_000,
@@ -115,7 +123,10 @@ export class GossipSimulation {
   #core(name: string, address: string): Swim {
     const random = seededRandom(Math.floor(this.random.next() * 0x7fff_ffff));
     const { rules = standardRules, swim = {} } = this.#options;
-    return new Swim({ random, aead: sumAead, rules }, { name, address, clusterId: "sim", keys: [key], metadata: noMetadata, swim });
+    return new Swim(
+      { random, aead: sumAead, rules },
+      { name, address, clusterId: simulationCluster, keys: [simulationKey], metadata: noMetadata, swim },
+    );
   }
 
   /** `count` nodes n0, n1, … that know each other. */
@@ -132,15 +143,11 @@ export class GossipSimulation {
   }
 
   join(name: string, ...seeds: readonly string[]): void {
-    const node = this.node(name);
-    node.swim.join(seeds.map((seed) => this.node(seed).address));
-    this.#drain(node);
+    this.act(name, (swim) => swim.join(seeds.map((seed) => this.node(seed).address)));
   }
 
   leave(name: string): void {
-    const node = this.node(name);
-    node.swim.leave();
-    this.#drain(node);
+    this.act(name, (swim) => swim.leave());
   }
 
   kill(name: string): void {
@@ -157,7 +164,7 @@ export class GossipSimulation {
     node.isUp = true;
     node.pausedUntilMs = 0;
     node.waiting.length = 0;
-    node.swim = this.#core(node.name, node.address);
+    node.swim = this.#core(node.member, node.address);
     this.#schedule(node, this.random.next() * this.#tickMs);
   }
 
@@ -167,6 +174,13 @@ export class GossipSimulation {
 
   jumpClock(name: string, byMs: number): void {
     this.node(name).clockOffsetMs += byMs;
+  }
+
+  /** Lets a node act at once, and sends what comes of it. */
+  act(name: string, what: (swim: Swim) => void): void {
+    const node = this.node(name);
+    what(node.swim);
+    this.#drain(node);
   }
 
   /** Delivers a packet that was seen before, or made up, at once. */
@@ -224,7 +238,7 @@ export class GossipSimulation {
     const to = this.#byAddress.get(address);
     if (to === undefined || !this.passes(from.name, to.name) || this.random.next() < this.loss) return;
     const { delayMinMs = 0.2, delayMaxMs = 2 } = this.#options;
-    const delayMs = delayMinMs + (delayMaxMs - delayMinMs) * this.random.next();
+    const delayMs = delayMinMs + (delayMaxMs - delayMinMs) * this.random.next() + this.extraDelayMs(from.name, to.name);
     this.#heap.push(this.nowMs + delayMs, () => this.#arrive(to, bytes, from.address));
   }
 
@@ -234,6 +248,7 @@ export class GossipSimulation {
       if (node.waiting.length < socketPacketsMax) node.waiting.push({ bytes, from });
       return;
     }
+    this.onArrival(node, bytes, from);
     node.swim.receive(bytes, from, this.nowMs + node.clockOffsetMs);
     this.#drain(node);
   }

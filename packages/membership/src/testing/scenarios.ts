@@ -84,13 +84,22 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
     told.simulation.run(90_000);
     for (const name of all) if (told.stateOf(name, "n4") !== "alive") told.complain(`${name} does not have n4 back`);
   }),
-  /** A process stops again and again while packets are lost: whomever it happened to suspect then is not to blame. */
+  /** A process stops, for longer than a suspicion lasts, whenever it has just begun to suspect somebody who only lost packets. */
   stutter: story((told) => {
+    const { simulation } = told;
     told.forbid(["failed"], (name) => name !== "n4");
-    told.simulation.loss = 0.2;
-    for (let round = 0; round < 20; round++) {
-      told.simulation.pause("n4", 6_500);
-      told.simulation.run(8_000);
+    simulation.loss = 0.2;
+    for (let round = 0; round < 3; round++) {
+      simulation.runUntil(
+        () =>
+          simulation
+            .node("n4")
+            .swim.members()
+            .some(({ state }) => state === "suspect"),
+        60_000,
+      );
+      simulation.pause("n4", 12_000);
+      simulation.run(13_500);
     }
   }),
   /** A node that stood still when another died brings its old table along. */

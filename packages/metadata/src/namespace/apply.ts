@@ -15,6 +15,7 @@ import { copyRange } from "./copy-range.ts";
 import { dropContent } from "./drop-content.ts";
 import { link, unlink } from "./link-unlink.ts";
 import { makeNode } from "./make-node.ts";
+import { mend } from "./mend.ts";
 import { reap } from "./remove-node.ts";
 import { rename } from "./rename.ts";
 import type { ApplyContext, ContentState, Outcome, State } from "./state.ts";
@@ -65,6 +66,8 @@ export function applyCommand(state: State, command: Command, context: ApplyConte
       return setDrive(state, command);
     case "format":
       return format(state, command);
+    case "mend":
+      return mend(state, command);
     default:
       return unreachable(command, "command");
   }

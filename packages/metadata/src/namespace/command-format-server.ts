@@ -6,6 +6,7 @@ import type { ByteReader, ByteWriter } from "@cfs/core";
 import { readMoment, readWrite, writeMoment, writeWrite } from "./command-parts.ts";
 import type { ClientCommand, Command, Format, NewSegment, Publish, Relocate, Swap, WriteSegment } from "./commands.ts";
 import { readChunk, readList, readPlace, readSegmentId, readSource, writeChunk, writePlace, writeSource } from "./content-format.ts";
+import { readMend, writeMend } from "./mend-format.ts";
 import { corrupt, readClientId, readId, readInodeNumber } from "./record-format.ts";
 import { readDrive, writeDrive } from "./system-format.ts";
 
@@ -23,6 +24,7 @@ const typeNumbers = {
   dropContent: 39,
   setDrive: 40,
   format: 41,
+  mend: 42,
 } as const;
 
 function writeNewSegment(writer: ByteWriter, segment: NewSegment): void {
@@ -129,6 +131,8 @@ export function writeServerCommand(writer: ByteWriter, command: ServerCommand): 
       return writeDrive(writer, command.drive);
     case "format":
       return writeFormat(writer, command);
+    case "mend":
+      return writeMend(writer, command);
   }
 }
 
@@ -154,6 +158,8 @@ export function readServerCommand(reader: ByteReader, type: number): ServerComma
       return { type: "setDrive", drive: readDrive(reader) };
     case typeNumbers.format:
       return readFormat(reader);
+    case typeNumbers.mend:
+      return readMend(reader);
     default:
       return corrupt(`a command has the unknown type ${type}`);
   }

@@ -5,6 +5,7 @@
  * the server (except content and allocatedBytes, which only the server has). Encodings are in command-format.ts.
  * Times are those of the client that made the command.
  */
+import type { Mend } from "./mend.ts";
 import type { ClientId, InodeNumber, Name, SegmentId } from "@cfs/core";
 import type { ChunkRecord, DriveRecord, ExtentSource, FileKind, FragmentPlace } from "./records.ts";
 
@@ -243,4 +244,5 @@ export type Command =
   | DropSegment
   | DropContent
   | SetDrive
-  | Format;
+  | Format
+  | Mend;

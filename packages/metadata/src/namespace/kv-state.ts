@@ -198,10 +198,18 @@ export class KvState implements State, ContentState {
     const key = keys.regionKey(ino, index);
     const isThere = this.#regions.get(key) !== null;
     this.#regions.set(key, region);
-    if (isThere === (region !== null)) return;
+    if (isThere !== (region !== null)) this.#changeRuns(ino, index, region !== null);
+  }
+
+  noteRegion(ino: InodeNumber, index: number, isThere: boolean): void {
+    const isNoted = this.#runs.get(ino)?.runs.some(({ begin, end }) => begin <= index && index < end) ?? false;
+    if (isNoted !== isThere) this.#changeRuns(ino, index, isThere);
+  }
+
+  #changeRuns(ino: InodeNumber, index: number, isThere: boolean): void {
     const runs = this.#runs.get(ino) ?? { runs: [] };
-    if (region === null) removeFromRuns(runs.runs, index);
-    else addToRuns(runs.runs, index);
+    if (isThere) addToRuns(runs.runs, index);
+    else removeFromRuns(runs.runs, index);
     this.#runs.set(ino, runs.runs.length === 0 ? null : runs);
   }
 

@@ -53,6 +53,8 @@ export interface ContentState {
   /** Sets or, with null, removes; the runs follow. */
   setRegion(ino: InodeNumber, index: number, region: Region | null): void;
   runs(ino: InodeNumber): RegionRuns | null;
+  /** The runs say whether the region exists: for mending; setRegion does so by itself. */
+  noteRegion(ino: InodeNumber, index: number, isThere: boolean): void;
   /** The content of `ino` has lost its inode: it stays until DropContent has emptied it. */
   setZombie(ino: InodeNumber, isZombie: boolean): void;
   isZombie(ino: InodeNumber): boolean;

@@ -18,9 +18,7 @@ export interface DriverRules {
   /** May an entry that has a payload be taken into the log? */
   mayTakeEntry(entry: Entry, isPayloadHere: boolean, gateIndex: number): boolean;
   /** How far this replica has payloads for certain. `durable`: what is in the log; `promised`: what will be when the write is done. */
-  heldIndex(durable: number, promised: number): number;
-  /** Was the proposal that got `index` in `term` the one that was committed there? */
-  isOutcomeOf(proposedTerm: number, entry: Entry): boolean;
+  heldIndex(durable: number, promised: () => number): number;
   /** May a read that needs `readIndex` be answered? */
   mayAnswerRead(appliedIndex: number, readIndex: number): boolean;
   /** Up to where the log may go when the state is durable up to `durableIndex`. */
@@ -38,7 +36,6 @@ export const standardRules: DriverRules = {
   },
   mayTakeEntry: (entry, isPayloadHere, gateIndex) => isPayloadHere || entry.index <= gateIndex,
   heldIndex: (durable) => durable,
-  isOutcomeOf: (proposedTerm, entry) => entry.term === proposedTerm,
   mayAnswerRead: (appliedIndex, readIndex) => appliedIndex >= readIndex,
   compactIndex: (durableIndex) => durableIndex,
 };

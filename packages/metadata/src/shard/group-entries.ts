@@ -126,8 +126,7 @@ export class GroupEntries {
     const count = meta.index - this.#snapshot.index;
     for (const entry of this.#entries.splice(0, count)) this.#sizeBytes -= entryBytes(entry);
     this.#fileIds.splice(0, count);
-    this.#snapshot = meta;
-    this.#snapshotFileId = fileId;
+    this.#begin(meta, fileId);
   }
 
   /** The state came from elsewhere: the whole log goes. */
@@ -135,8 +134,14 @@ export class GroupEntries {
     assert(meta.index >= this.#snapshot.index, "an older snapshot is not installed");
     for (const index of this.payloads.keys()) if (index >= this.firstIndex) this.payloads.delete(index);
     this.#cut(this.firstIndex);
+    this.#begin(meta, fileId);
+  }
+
+  #begin(meta: SnapshotMeta, fileId: number): void {
     this.#snapshot = meta;
     this.#snapshotFileId = fileId;
+    // What the state holds is committed.
+    if (this.#hardState.commit < meta.index) this.#hardState = { ...this.#hardState, commit: meta.index };
   }
 
   setPayload(index: number, place: PayloadPlace): void {

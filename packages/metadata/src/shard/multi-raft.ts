@@ -245,6 +245,8 @@ export class MultiRaft<Result> {
       if (replica === undefined) this.#listener.onUnknownGroup?.(item.group, from);
       else this.#take(replica, from, item);
     }
+    // What waited for this (appends whose payloads two nodes have now) need not wait for a slow drive here.
+    this.#outbox.flush();
   }
 
   #take(replica: GroupReplica<Result>, from: PeerId, item: PeerItem): void {

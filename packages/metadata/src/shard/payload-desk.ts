@@ -115,12 +115,15 @@ export class PayloadDesk {
     this.#put(payload, true);
   }
 
-  /** Payloads from another node; those that fit nothing are dropped in time. */
+  /** Payloads from another node. What finds no room is lost, the last ones first: the entries before them can be taken. */
   receive(payloads: readonly Payload[]): void {
+    let sizeBytes = 0;
+    for (const { bytes } of payloads) sizeBytes += bytes.length;
+    if (!this.hasRoom(sizeBytes)) this.#dropStrays();
     for (const payload of payloads) {
       if (this.#near.has(keyOf(payload.index, payload.term))) continue;
-      if (!this.hasRoom(payload.bytes.length)) this.#dropStrays();
-      if (this.hasRoom(payload.bytes.length)) this.#put(payload, false);
+      if (!this.hasRoom(payload.bytes.length)) break;
+      this.#put(payload, false);
     }
     this.#parts.wake();
   }
@@ -207,7 +210,7 @@ export class PayloadDesk {
     this.#forget();
     if (!this.#isLeader) return;
     this.#gate = Math.max(this.#gate, committed);
-    this.#moveGate(this.#parts.rules.heldIndex(this.#held, Math.max(this.#held, this.#promisedIndex())));
+    this.#moveGate();
   }
 
   #count(): void {
@@ -259,10 +262,11 @@ export class PayloadDesk {
   heldBy(replica: number, index: number): void {
     if (!this.#isLeader || index <= (this.#heldByOthers.get(replica) ?? 0)) return;
     this.#heldByOthers.set(replica, index);
-    this.#moveGate(this.#held);
+    this.#moveGate();
   }
 
-  #moveGate(own: number): void {
+  #moveGate(): void {
+    const own = this.#parts.rules.heldIndex(this.#held, () => Math.max(this.#held, this.#promisedIndex()));
     const others = this.#voters.filter((voter) => voter !== this.#parts.self).map((voter) => this.#heldByOthers.get(voter) ?? 0);
     const gate = this.#parts.rules.gateIndex([own, ...others]);
     if (gate <= this.#gate) return;

@@ -61,7 +61,7 @@ export class Waiters<Result> {
     const proposal = this.#proposals.get(entry.index);
     if (proposal === undefined) return;
     this.#proposals.delete(entry.index);
-    if (this.#rules.isOutcomeOf(proposal.term, entry)) proposal.resolve({ index: entry.index, term: entry.term, result });
+    if (proposal.term === entry.term) proposal.resolve({ index: entry.index, term: entry.term, result });
     else proposal.reject(new CfsError("AGAIN", `entry ${entry.index} of term ${proposal.term} was not committed: there is a new leader`));
   }
 

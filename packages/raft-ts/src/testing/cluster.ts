@@ -32,6 +32,8 @@ export class Replica {
   log: MemoryLog;
   raft: Raft;
   isUp = true;
+  /** Its host does nothing by itself: a test takes each of its steps. */
+  isHeld = false;
   /** The state machine: every command that was applied, with its index. */
   applied: { readonly index: number; readonly text: string }[] = [];
   appliedIndex = 0;
@@ -169,9 +171,10 @@ export class Cluster {
   add(id: NodeId, configuration?: Configuration, own: Partial<RaftOptions> = {}): Replica {
     const log = new MemoryLog(configuration);
     const { raft, rules, seed = 1 } = this.#options;
+    let lives = 0;
     const create = (storage: MemoryLog, applied: number): Raft =>
       new Raft(
-        { storage, random: seededRandom(seed * 1000 + id), ...(rules === undefined ? {} : { rules }) },
+        { storage, random: seededRandom(seed * 1000 + id + 7_919 * lives++), ...(rules === undefined ? {} : { rules }) },
         { ...raft, ...own, id, applied },
       );
     const replica = new Replica(id, log, create, (ready) => this.onReady(id, ready));
@@ -223,7 +226,7 @@ export class Cluster {
   /** Lets each replica do what it wants to do now; its messages are then on their way. */
   process(only?: NodeId): void {
     for (const replica of this.replicas.values()) {
-      if (!replica.isUp || (only !== undefined && replica.id !== only)) continue;
+      if (!replica.isUp || replica.isHeld || (only !== undefined && replica.id !== only)) continue;
       this.network.push(...replica.store(), ...replica.finish());
       while (replica.raft.hasReady) this.network.push(...replica.handle());
       this.check(replica);

@@ -8,7 +8,7 @@ import { Transcript } from "./transcript.ts";
 
 const folder = new URL("../../testdata/", import.meta.url);
 const stories = readdirSync(folder).map((name) => ({ name, blocks: parseDataFile(readFileSync(new URL(name, folder), "utf8")) }));
-const stormsMax = 1500;
+const stormsMax = 500;
 
 /** The first story that ends otherwise, or in an assertion. */
 function storyThatNotices(bug: string): string | null {

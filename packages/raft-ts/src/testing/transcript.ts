@@ -5,6 +5,7 @@
  *   campaign 1 | propose 1 a b | read 1 7 | transfer 1 2 | quiesce 1 [absent …] | wake 1 | forget 1 | rank 1 2 | unreachable 1 2
  *   change 1 +4 ~5 -2 [joint | explicit]      add a voter, add a learner, remove | leave 1
  *   gate 1 5 | compact 1 [keep] | crash 1 | restart 1 | tick 1 10 | tick-all 3
+ *   hold 1 | begin 1 | store 1 | finish 1 | release 1      the host of 1 takes, stores and finishes a Ready only when told to
  *   deliver [1->2] [type]      what is on its way (of these), and what it causes sets out      lose [1->2] [type]
  *   stabilize                  until nothing moves | trace on | trace off   whether stabilize shows messages
  *   drop 1->2 | heal 1->2 | isolate 1 | heal-all
@@ -101,6 +102,11 @@ export class Transcript {
     compact: ([id, keep]) => this.#at(id, (at) => this.#cluster.at(at).compact(Number(keep ?? 0))),
     crash: ([id]) => this.#cluster.crash(Number(id)),
     restart: ([id]) => this.#at(id, (at) => this.#cluster.at(at).restart()),
+    hold: ([id]) => void (this.#cluster.at(Number(id)).isHeld = true),
+    begin: ([id]) => void this.#cluster.network.push(...this.#cluster.at(Number(id)).begin()),
+    store: ([id]) => void this.#cluster.network.push(...this.#cluster.at(Number(id)).store()),
+    finish: ([id]) => void this.#cluster.at(Number(id)).finish(),
+    release: ([id]) => this.#at(id, (at) => void (this.#cluster.at(at).isHeld = false)),
     tick: ([id, count]) => this.#cluster.tick(Number(id), Number(count ?? 1)),
     "tick-all": ([count]) => this.#cluster.tickAll(Number(count ?? 1)),
     deliver: (words) => this.#deliver(words),

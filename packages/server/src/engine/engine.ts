@@ -112,7 +112,8 @@ export class Engine {
     this.#nextSegment = (state.content.superblock()?.nextSegment ?? 1) + segmentGap;
     this.reads = new ReadPath({ state, store, packer: packerOfBytes, pool, journal });
     this.writer = new SegmentWriter({ packer: packerOfBytes, store, pool, nextSegment: () => this.#nextSegment++ as SegmentId });
-    this.packer = new Packer({ state, driver, journal, queue: this.packQueue, writer: this.writer, clock, logger });
+    const availableBytes = (): number => capacity.availableBytes;
+    this.packer = new Packer({ state, driver, journal, queue: this.packQueue, writer: this.writer, availableBytes, clock, logger });
     this.compactor = new Compactor({ state, driver, store, packer: packerOfBytes, reads: this.reads, writer: this.writer, clock, logger });
     this.reclaimer = new Reclaimer({ state, driver, store, clock, logger, compact: (segment) => this.compactor.compact(segment) });
     this.repairer = new Repairer({ state, driver, store, clock, logger });

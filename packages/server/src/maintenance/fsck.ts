@@ -2,15 +2,18 @@
  * fsck: proves that the namespace, its extents, reference counts and sums agree with each other, and that every fragment is where it should be.
  *
  * The namespace is recounted on a snapshot, so mounts go on meanwhile. Fragments are looked at in the living state: one that is wrong counts only
- * if the segment still names that place. Reads only; `repair` rebuilds fragments and rewrites sums, everything else is only told.
+ * if the segment still names that place. Reads only; `repair` rebuilds fragments and mends what the check can prove (fsck-mend.ts), everything
+ * else is only told, with the names of the files concerned.
  */
 import { CfsError } from "@cfs/core";
-import type { Clock, Logger, SegmentId } from "@cfs/core";
+import type { Clock, InodeNumber, Logger, SegmentId } from "@cfs/core";
 import { checkState } from "@cfs/metadata";
-import type { KvRange, OrderedKv, Segment } from "@cfs/metadata";
+import type { KvRange, OrderedKv, Problem, Segment } from "@cfs/metadata";
 import type { FsckProgress, FsckRequest } from "@cfs/rpc";
 import type { MirroredKv } from "@cfs/storage";
 import type { Engine } from "../engine/engine.ts";
+import { mendProblems } from "./fsck-mend.ts";
+import { findPaths, inodesMax } from "./paths.ts";
 import { reportWhile } from "./running-report.ts";
 
 export interface FsckParts {
@@ -20,6 +23,8 @@ export interface FsckParts {
   readonly logger: Logger;
 }
 
+/** Some things only show once others are right. */
+const mendPassesMax = 3;
 const inParallel = 16;
 /** Findings that are told one by one. */
 const findingsMax = 1_000;
@@ -66,18 +71,54 @@ class FsckRun {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    await this.#checkNamespace(signal);
+    const problems = await this.#checkNamespace(signal);
+    for (const line of await this.#described(problems, signal)) this.#tell(line);
     await this.#checkFragments(signal);
-    if (this.#isRepair) await this.#repair(signal);
+    if (this.#isRepair) {
+      await this.#mendNamespace(problems, signal);
+      await this.#repair(signal);
+    }
     this.#parts.logger.info("a check of the file system is done", { problems: this.#found, repaired: this.#repaired });
   }
 
-  async #checkNamespace(signal: AbortSignal): Promise<void> {
+  async #checkNamespace(signal: AbortSignal): Promise<Problem[]> {
     const { engine, store } = this.#parts;
     await engine.driver.checkpoint();
     await using snapshot = await store.snapshot();
-    const counted = new CountedKv(snapshot, signal, (count) => (this.#itemsChecked += count));
-    for (const { what, id, message } of await checkState(counted)) this.#tell(`${what}${id === "" ? "" : ` ${id}`}: ${message}`);
+    return await checkState(new CountedKv(snapshot, signal, (count) => (this.#itemsChecked += count)));
+  }
+
+  /** One line for each, with the path of the file or directory where it has one. */
+  async #described(problems: readonly Problem[], signal: AbortSignal): Promise<string[]> {
+    const wanted = new Set<InodeNumber>();
+    for (const problem of problems) if (wanted.size < inodesMax) inodeOf(problem).forEach((ino) => wanted.add(ino));
+    let paths: ReadonlyMap<InodeNumber, string> = new Map();
+    if (wanted.size > 0) {
+      await using snapshot = await this.#parts.store.snapshot();
+      paths = await findPaths(snapshot, wanted, signal);
+    }
+    return problems.map((problem) => {
+      const { what, id, message } = problem;
+      const path = inodeOf(problem).map((ino) => paths.get(ino))[0];
+      return `${what}${id === "" ? "" : ` ${id}`}${path === undefined ? "" : ` (${path})`}: ${message}`;
+    });
+  }
+
+  /** Mends, counts again, and mends what only shows once the first is right; what is still wrong then is left for people. */
+  async #mendNamespace(problems: readonly Problem[], signal: AbortSignal): Promise<void> {
+    const known = new Set(problems.map(keyOf));
+    let wrong = problems;
+    for (let pass = 0; pass < mendPassesMax && wrong.some(({ mends }) => mends.length > 0); pass++) {
+      this.#phase = "mending";
+      this.#itemsChecked = 0;
+      await mendProblems(this.#parts.engine, wrong, signal);
+      wrong = await this.#checkNamespace(signal);
+      const added = wrong.filter((problem) => !known.has(keyOf(problem)));
+      for (const line of await this.#described(added, signal)) this.#tell(line);
+      for (const problem of added) known.add(keyOf(problem));
+    }
+    const still = new Set(wrong.map(keyOf));
+    for (const key of known) if (!still.has(key)) this.#repaired++;
   }
 
   async #checkFragments(signal: AbortSignal): Promise<void> {
@@ -135,6 +176,16 @@ class FsckRun {
       this.#itemsChecked++;
     }
   }
+}
+
+/** The message is left out: its numbers change while the file system is in use. */
+function keyOf({ what, id, message }: Problem): string {
+  return `${what} ${id} ${message.replaceAll(/\d+/g, "")}`;
+}
+
+function inodeOf({ what, id }: Problem): InodeNumber[] {
+  if (what !== "inode" && what !== "directory" && what !== "region") return [];
+  return [Number.parseInt(id, 10) as InodeNumber];
 }
 
 /** Counts what is read, and stops when nobody wants the result any more. */

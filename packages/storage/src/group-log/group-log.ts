@@ -82,7 +82,10 @@ export class FileGroupLog implements GroupLog {
       const opened = await openLog(parts, log.#settings, log.#memory, log.#files);
       for (const [group, entries] of opened.groups) log.groups.set(group, entries);
       log.#mustRoll = opened.mustRoll;
-      for (const file of log.#files.filter(({ header }) => header.fileId <= opened.reclaimedFileId)) await log.#remove(file);
+      for (const file of log.#files.filter(({ header }) => header.fileId <= opened.reclaimedFileId)) {
+        dropUnused(log.groups, file.header.fileId);
+        await log.#remove(file);
+      }
       return log;
     } catch (reason) {
       await log.close();

@@ -135,6 +135,54 @@ export async function readCopy(
   return null;
 }
 
+/** Where a record begins, and how long its payload is likely to be. */
+export interface WantedRecord {
+  readonly offsetBytes: number;
+  readonly payloadBytes: number;
+}
+
+/** What stands in front of a payload, beyond the header: the encoded command. Only sizes reads. */
+const likelyHeadBytes = 256;
+
+/**
+ * The payloads of records of one copy, which are wanted in ascending order, read many at a time: neighbours come with one read of up to `pages.length`.
+ * Null for those that are not whole there.
+ */
+export async function readRun(
+  parts: FileParts,
+  file: LogFile,
+  copy: FileCopy,
+  wanted: readonly WantedRecord[],
+  pages: Buffer,
+): Promise<(Uint8Array | null)[]> {
+  const found: (Uint8Array | null)[] = [];
+  let begin = 0;
+  let window: Buffer = pages.subarray(0, 0);
+  for (const [at, { offsetBytes }] of wanted.entries()) {
+    let got = window.length === 0 ? 0 : judge(window, offsetBytes - begin, file, offsetBytes, parts.crc32c);
+    if (typeof got === "number") {
+      begin = Math.floor(offsetBytes / blockBytes) * blockBytes;
+      window = pages.subarray(0, windowBytes(wanted, at, begin, Math.min(pages.length, file.header.sizeBytes - begin)));
+      await readFully(parts.io, copy.file, window, begin);
+      got = judge(window, offsetBytes - begin, file, offsetBytes, parts.crc32c);
+    }
+    found.push(typeof got === "number" ? null : got.payload);
+  }
+  return found;
+}
+
+/** As far as records are wanted, at most `limitBytes`. */
+function windowBytes(wanted: readonly WantedRecord[], from: number, begin: number, limitBytes: number): number {
+  let size = 0;
+  for (let at = from; at < wanted.length; at++) {
+    const { offsetBytes, payloadBytes } = wanted[at] as WantedRecord;
+    const end = roundUp(offsetBytes - begin + recordHeaderBytes + likelyHeadBytes + payloadBytes, blockBytes);
+    if (end > limitBytes) return size === 0 ? limitBytes : size;
+    size = end;
+  }
+  return size;
+}
+
 /** Puts a verified record into a copy that lacks it, leaving its neighbours in the same blocks as they are. */
 export async function repairCopy(
   parts: FileParts,

@@ -10,8 +10,8 @@
 import { assert, CfsError } from "@cfs/core";
 
 import type { JournalDrive } from "./journal-drives.ts";
-import type { FileCounts, FileParts, LogFile, RecordBytes } from "./journal-file.ts";
-import { readCopy, repairCopy } from "./journal-file.ts";
+import type { FileCounts, FileParts, LogFile, RecordBytes, WantedRecord } from "./journal-file.ts";
+import { readCopy, readRun, repairCopy, withPages } from "./journal-file.ts";
 import { encodeRecord, recordHeaderBytes } from "./journal-format.ts";
 import type { JournalListener, JournalOptions, JournalParts, JournalSettings } from "./journal-options.ts";
 import { settingsOf } from "./journal-options.ts";
@@ -159,6 +159,50 @@ export class Journal {
     }
   }
 
+  /**
+   * The payloads of many records of one file, wanted in ascending order; verified, and given. Those that are not in memory are read together: the packer's
+   * way, which asks for thousands of small neighbours.
+   */
+  async readPayloads(fileId: number, wanted: readonly WantedRecord[]): Promise<Uint8Array[]> {
+    const file = this.#writer.files.files.get(fileId);
+    if (file === undefined)
+      throw new CfsError("NOT_FOUND", `journal file ${fileId} is not here; ${wanted.length} records of it were wanted`);
+    file.readerCount++;
+    try {
+      const payloads = wanted.map(({ offsetBytes }) => this.#cached(fileId, offsetBytes));
+      const missing = wanted.filter((_record, at) => payloads[at] === null);
+      const read = await this.#readMany(file, missing);
+      return payloads.map((payload) => payload ?? (read.shift() as Uint8Array));
+    } finally {
+      file.readerCount--;
+    }
+  }
+
+  #cached(fileId: number, offsetBytes: number): Uint8Array | null {
+    const payload = this.peekPayload(fileId, offsetBytes);
+    if (payload === null) return null;
+    this.#cacheHitCount++;
+    return Buffer.from(payload);
+  }
+
+  async #readMany(file: LogFile, wanted: readonly WantedRecord[]): Promise<Uint8Array[]> {
+    const [copy] = file.copies;
+    if (wanted.length === 0) return [];
+    this.#driveReadCount++;
+    const run =
+      copy === undefined
+        ? []
+        : await withPages(this.#parts.io, this.#settings.chunkBytes, (pages) => readRun(this.#fileParts, file, copy, wanted, pages)).catch(
+            () => [],
+          );
+    const payloads: Uint8Array[] = [];
+    for (const [at, { offsetBytes, payloadBytes }] of wanted.entries()) {
+      // What this copy does not have whole is read from any, and repaired.
+      payloads.push(run[at] ?? (await this.#readRecord(file, offsetBytes, payloadBytes)).payload);
+    }
+    return payloads;
+  }
+
   /** From the first copy that is whole; the ones that were not are repaired. */
   async #readRecord(file: LogFile, offsetBytes: number, expectedBytes: number): Promise<RecordBytes> {
     const bad: LogFile["copies"] = [];
@@ -269,6 +313,11 @@ export class Journal {
     const state = files.drives.states.find((one) => one.drive.driveId === driveId && one.isHealthy);
     if (state !== undefined) files.dropDrive(state, reason);
     return state !== undefined;
+  }
+
+  /** Of all files, one copy. */
+  get totalBytes(): number {
+    return this.#writer.files.totalBytes;
   }
 
   /** Whether payloads of the file can be asked for. */

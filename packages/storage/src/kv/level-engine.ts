@@ -36,6 +36,12 @@ export interface EngineOptions {
 const markerKey = Buffer.from("\0marker", "latin1");
 const markerVersion = 1;
 const mebibyte = 1024 * 1024;
+/**
+ * LevelDB maps the tables that it has open into memory, where they count as this process's own: 64 of them (the least that it accepts, and ten files
+ * more) of 1 MiB each bound that, whatever the size of the state. A table that is opened again costs some 30 µs.
+ */
+const openFilesMax = 74;
+const tableBytes: number = mebibyte;
 /** Entries that one step of a scan fetches at most; values are small. */
 const stepEntries = 1000;
 
@@ -70,6 +76,8 @@ export class LevelEngine {
       valueEncoding: "buffer",
       cacheSize: options.cacheBytes ?? 32 * mebibyte,
       writeBufferSize: options.writeBufferBytes ?? 4 * mebibyte,
+      maxOpenFiles: openFilesMax,
+      maxFileSize: tableBytes,
     });
     try {
       await db.open();

@@ -1,7 +1,7 @@
 /**
  * Nodes with real drivers and real group logs in one process: memory drives, a network that loses, doubles, delays and reorders, a clock moved by hand.
  */
-import { assert, silentLogger } from "@cfs/core";
+import { assert, CfsError, silentLogger } from "@cfs/core";
 import type { Clock, Random } from "@cfs/core";
 import { MultiRaft, multiRaftDefaults } from "@cfs/metadata";
 import type { DriverRules, MultiRaftListener, MultiRaftOptions, PeerItem } from "@cfs/metadata";
@@ -37,6 +37,10 @@ export class ShardNode {
   machines: Map<number, TestMachine> = new Map();
   driver: MultiRaft<string> | null = null;
   log: FileGroupLog | null = null;
+  /** The log of the life before, for checks of what is on the drive while the node is down. */
+  lastLog: FileGroupLog | null = null;
+  /** Requests of the drive until the power fails. */
+  requestsLeft: number = Number.MAX_SAFE_INTEGER;
   /** Counts crashes: what an earlier life still says is not heard. */
   life = 0;
 
@@ -57,7 +61,11 @@ export class ShardBed {
   readonly clock: ManualClock = new ManualClock();
   readonly nodes: ShardNode[] = [];
   readonly #options: BedOptions;
+  readonly #stalled: Map<number, (() => void)[]> = new Map();
   #flights: Flight[] = [];
+  #later: { readonly work: () => void; rounds: number }[] = [];
+  /** Part of the requests to drives and states that are done at once; the others take some rounds. */
+  promptness = 1;
   lossRate = 0;
   doubleRate = 0;
   /** Deliver in random order. */
@@ -74,12 +82,36 @@ export class ShardBed {
   static async start(options: BedOptions = {}): Promise<ShardBed> {
     const bed = new ShardBed(options);
     for (let number = 1; number <= (options.nodes ?? 3); number++) {
-      const memory = new MemoryIo({ random: bed.random });
+      const memory = new MemoryIo({ random: bed.random, schedule: (settle) => bed.#request(number, settle) });
       const node = new ShardNode(number, memory, options.wrapIo?.(memory, number) ?? memory);
       bed.nodes.push(node);
       await bed.boot(number);
     }
     return bed;
+  }
+
+  #request(number: number, settle: () => void): void {
+    const node = this.nodes[number - 1];
+    if (node !== undefined && node.requestsLeft-- === 0) this.crash(number);
+    if (this.#stalled.has(number)) this.#stalled.get(number)?.push(settle);
+    else this.#soon(settle);
+  }
+
+  /** The drive of a node does nothing any more until it is released. */
+  stall(number: number): void {
+    this.#stalled.set(number, []);
+  }
+
+  release(number: number): void {
+    const waiting = this.#stalled.get(number) ?? [];
+    this.#stalled.delete(number);
+    for (const settle of waiting) settle();
+  }
+
+  /** At once, or some rounds of deliveries later. */
+  #soon(work: () => void): void {
+    if (this.random.next() < this.promptness) queueMicrotask(work);
+    else this.#later.push({ work, rounds: 1 + Math.floor(this.random.next() ** 2 * 12) });
   }
 
   node(number: number): ShardNode {
@@ -88,9 +120,9 @@ export class ShardBed {
 
   async boot(number: number): Promise<void> {
     const node = this.node(number);
-    const { io } = node;
     const life = ++node.life;
     const isAlive = (): boolean => node.life === life;
+    const io = ofLife(node.io, isAlive);
     node.machines = new Map();
     const log = await FileGroupLog.open(
       { io, crc32c: crc32cTable, random: this.random, logger: silentLogger },
@@ -119,7 +151,7 @@ export class ShardBed {
         openMachine: async (group, snapshotIndex) => {
           const disk = node.disks.get(group) ?? new MachineDisk();
           node.disks.set(group, disk);
-          const machine = new TestMachine(disk, snapshotIndex, isAlive);
+          const machine = new TestMachine(disk, snapshotIndex, isAlive, () => new Promise((resolve) => this.#soon(resolve)));
           node.machines.set(group, machine);
           return machine;
         },
@@ -149,9 +181,12 @@ export class ShardBed {
     const node = this.node(number);
     node.life++;
     node.memory.crash();
+    node.requestsLeft = Number.MAX_SAFE_INTEGER;
+    node.lastLog = node.log ?? node.lastLog;
     node.driver = null;
     node.log = null;
-    this.#flights = this.#flights.filter(({ from, to }) => from !== number && to !== number);
+    // What it sent before is on its way.
+    this.#flights = this.#flights.filter(({ to }) => to !== number);
   }
 
   async closeAll(): Promise<void> {
@@ -175,16 +210,21 @@ export class ShardBed {
   }
 
   #deliver(): boolean {
+    const later = this.#later;
+    this.#later = [];
+    for (const one of later) {
+      if (--one.rounds <= 0) one.work();
+      else this.#later.push(one);
+    }
     const flights = this.#flights;
     this.#flights = [];
     if (this.isShuffled) flights.sort(() => this.random.next() - 0.5);
     for (const { from, to, batch } of flights) {
       if (this.isCut(from, to) || this.random.next() < this.lossRate) continue;
-      const target = this.nodes[to - 1]?.driver;
-      target?.receive(from, batch);
+      this.nodes[to - 1]?.driver?.receive(from, batch);
       if (this.random.next() < this.doubleRate) this.#flights.push({ from, to, batch });
     }
-    return flights.length > 0;
+    return flights.length > 0 || later.length > 0;
   }
 
   async ticks(count: number): Promise<void> {
@@ -212,4 +252,18 @@ export class ShardBed {
     }
     throw new Error(`group ${group} has no leader after ${ticksMax} ticks`);
   }
+}
+
+/** The drive as one life of a node sees it: a dead process, whose promises still run here, reaches it no more. */
+function ofLife(io: Io, isAlive: () => boolean): Io {
+  return new Proxy(io, {
+    get: (target, name) => {
+      const member: unknown = Reflect.get(target, name);
+      if (typeof member !== "function") return member;
+      return (...given: unknown[]): unknown => {
+        if (!isAlive()) return Promise.reject(new CfsError("IO", "the process is dead"));
+        return Reflect.apply(member, target, given);
+      };
+    },
+  });
 }

@@ -31,16 +31,18 @@ export class TestMachine implements StateMachine<string> {
   /** Payloads up to here are packed. */
   packedIndex = 0;
   readonly #isAlive: () => boolean;
+  readonly #pause: () => Promise<void>;
   #isClosed = false;
 
-  /** `isAlive`: false once the process was killed; the disk hears no more. */
-  constructor(disk: MachineDisk, snapshotIndex: number, isAlive: () => boolean) {
+  /** `isAlive`: false once the process was killed; the disk hears no more. `pause`: how long the disk takes. */
+  constructor(disk: MachineDisk, snapshotIndex: number, isAlive: () => boolean, pause: () => Promise<void>) {
     if (disk.staged !== null && disk.staged.index === snapshotIndex && disk.durable.appliedIndex < snapshotIndex) {
       disk.durable = decode(disk.staged.bytes);
     }
     disk.staged = null;
     this.#disk = disk;
     this.#isAlive = isAlive;
+    this.#pause = pause;
     this.appliedIndex = disk.durable.appliedIndex;
     this.registers = new Map(Object.entries(disk.durable.registers));
     this.hash = disk.durable.hash;
@@ -67,9 +69,11 @@ export class TestMachine implements StateMachine<string> {
   }
 
   async checkpoint(): Promise<number> {
+    await this.#pause();
+    // A state newer than the one at the call is as good.
     const state = this.#state();
-    await Promise.resolve();
     if (this.#isAlive()) this.#disk.durable = state;
+    await this.#pause();
     return state.appliedIndex;
   }
 
@@ -93,14 +97,14 @@ export class TestMachine implements StateMachine<string> {
         assert(offset === size, "a snapshot comes in order");
         parts.push(bytes);
         size += bytes.length;
-        await Promise.resolve();
+        await this.#pause();
       },
       finish: async () => {
-        await Promise.resolve();
+        await this.#pause();
         if (this.#isAlive()) this.#disk.staged = { index, bytes: Buffer.concat(parts) };
       },
       activate: async () => {
-        await Promise.resolve();
+        await this.#pause();
         if (!this.#isAlive()) return;
         const state = decode(Buffer.concat(parts));
         this.#disk.durable = state;

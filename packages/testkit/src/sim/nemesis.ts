@@ -54,13 +54,12 @@ export interface Patient {
 }
 
 export interface NemesisOptions {
+  /** Clocks run by so much too fast or too slow at most. */
+  readonly skewMax: number;
   /** Mean µs between two troubles of a kind; kinds that are off are missing. */
   readonly meanUsBetween: ReadonlyMap<string, number>;
   readonly network: NetworkFaults;
 }
-
-/** Clocks run by so much too fast or too slow: two of them drift apart by less than the fifth that leases allow for here. */
-const skewMax = 0.08;
 
 export class Nemesis {
   readonly counts: Map<string, number> = new Map();
@@ -140,7 +139,7 @@ export class Nemesis {
         return this.#flap(machine.id, this.#other(machine.id), this.#random.between(4, 30));
       case "skew":
         this.#sim.note(machine.id, "has a skewed clock");
-        return machine.setClockRate(1 + (this.#random.next() * 2 - 1) * skewMax);
+        return machine.setClockRate(1 + (this.#random.next() * 2 - 1) * this.#options.skewMax);
       case "wallJump":
         machine.process.drift.wallOffsetMs += (this.#random.next() - 0.5) * this.#random.pick([10_000, 7_200_000]);
         return;

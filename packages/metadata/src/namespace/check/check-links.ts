@@ -5,7 +5,8 @@ import type { KvEntry } from "../../kv/ordered-kv.ts";
 import { inodeKey, parseDirentKey, parseNumberKey } from "../keys.ts";
 import { decodeDirent, decodeInode } from "../record-format.ts";
 import type { FileKind, Inode } from "../records.ts";
-import type { CheckRun } from "./check.ts";
+import type { CheckRun, ProblemMend } from "./check.ts";
+import { inodeMend } from "./check-tree.ts";
 import { decodeOr, pagesOf } from "./stream.ts";
 
 interface Names {
@@ -35,13 +36,31 @@ function compare(run: CheckRun, inode: Inode, names: Names | undefined): void {
   if (names !== undefined && names.kind !== inode.kind)
     run.report("inode", inode.ino, `is a ${inode.kind}, but its name says ${names.kind}`);
   if (inode.kind !== "directory") {
-    if (inode.nlink !== count) run.report("inode", inode.ino, `counts ${inode.nlink} links and has ${count} names`);
+    if (inode.nlink !== count)
+      run.report("inode", inode.ino, `counts ${inode.nlink} links and has ${count} names`, ...linkMends(inode, count));
     return;
   }
   const expected = inode.nlink === 0 || inode.ino === rootInode ? 0 : 1;
-  if (count !== expected) run.report("inode", inode.ino, `a directory has ${count} names and should have ${expected}`);
+  if (count !== expected)
+    run.report(
+      "inode",
+      inode.ino,
+      `a directory has ${count} names and should have ${expected}`,
+      ...(count === 0 ? [{ kind: "reconnect", ino: inode.ino } as const] : []),
+    );
   if (names !== undefined && names.parent !== inode.parent)
-    run.report("inode", inode.ino, `its parent is ${names.parent}, its record says ${inode.parent}`);
+    run.report(
+      "inode",
+      inode.ino,
+      `its parent is ${names.parent}, its record says ${inode.parent}`,
+      ...(count === 1 ? [inodeMend(inode.ino, { parent: names.parent })] : []),
+    );
+}
+
+/** Without a name it gets one, because its bytes may be all that is left; with more or fewer than it counts, the count follows. */
+function linkMends(inode: Inode, count: number): ProblemMend[] {
+  if (count === 0) return [{ kind: "reconnect", ino: inode.ino }];
+  return [inodeMend(inode.ino, { nlinkDelta: count - inode.nlink }), { kind: "marks", ino: inode.ino }];
 }
 
 export async function checkLinks(run: CheckRun): Promise<void> {
@@ -59,7 +78,24 @@ export async function checkLinks(run: CheckRun): Promise<void> {
         names.delete(ino);
       }
     }
-    for (const [ino, { parent }] of names) run.report("directory", parent, `an entry leads to inode ${ino}, which does not exist`);
+    if (names.size > 0) await reportDangling(run, names);
+  }
+}
+
+/** Once more through all entries, because only few of them are wanted by name. */
+async function reportDangling(run: CheckRun, missing: ReadonlyMap<number, Names>): Promise<void> {
+  for await (const page of pagesOf(run.kv, "D")) {
+    for (const entry of page) {
+      const dirent = decodeOr(run, entry, decodeDirent);
+      if (dirent === null || !missing.has(dirent.ino)) continue;
+      const { parent, name } = parseDirentKey(entry.key);
+      run.report(
+        "directory",
+        parent,
+        `the entry "${Buffer.from(name, "latin1").toString("utf8")}" leads to inode ${dirent.ino}, which does not exist`,
+      );
+      if (run.missing.size < run.limits.problemsMax) run.missing.add(dirent.ino);
+    }
   }
 }
 

@@ -4,7 +4,7 @@ import { decodeRegion, decodeSegment } from "../content-format.ts";
 import { fragmentHeaderBytes } from "../content/segments.ts";
 import { candidateKey, parseNumberKey, parseRegionKey, segmentKey } from "../keys.ts";
 import type { Segment } from "../records.ts";
-import type { CheckRun } from "./check.ts";
+import type { CheckRun, ProblemMend } from "./check.ts";
 import { decodeOr, pagesOf } from "./stream.ts";
 
 /** Segments [first, end) of one pass with the references counted so far. */
@@ -37,6 +37,13 @@ async function countReferences(run: CheckRun, batch: Batch): Promise<void> {
   }
 }
 
+function differences(segment: Segment, refs: Float64Array): { chunkIndex: number; delta: number }[] {
+  return segment.chunks.flatMap((chunk, chunkIndex) => {
+    const delta = (refs[chunkIndex] as number) - chunk.refs;
+    return delta === 0 ? [] : [{ chunkIndex, delta }];
+  });
+}
+
 function compare(run: CheckRun, segment: Segment, refs: Float64Array): void {
   let live = 0;
   let stored = 0;
@@ -46,13 +53,18 @@ function compare(run: CheckRun, segment: Segment, refs: Float64Array): void {
     if (refs[index] !== 0) live += chunk.storedBytes;
     if (chunk.refs !== refs[index]) wrong += 1;
   });
-  const report = (message: string): void => run.report("segment", segment.id, message);
-  if (wrong > 0) report(`${wrong} chunks have wrong reference counts`);
-  if (segment.liveBytes !== live) report(`counts ${segment.liveBytes} live bytes and has ${live}`);
+  const { id } = segment;
+  const report = (message: string, ...mends: readonly ProblemMend[]): void => run.report("segment", id, message, ...mends);
+  if (wrong > 0) report(`${wrong} chunks have wrong reference counts`, { kind: "segment", segment: id, refs: differences(segment, refs) });
+  const judgedAnew = { kind: "segment", segment: id, refs: [] } as const;
+  if (segment.liveBytes !== live) report(`counts ${segment.liveBytes} live bytes and has ${live}`, judgedAnew);
   const shouldBeListed = live === 0 || live * 2 < stored;
   const isListed = run.kv.get(candidateKey(segment.id)) !== null;
-  if (isListed !== shouldBeListed) report(shouldBeListed ? "is dead or thin but not listed" : "is listed as dead or thin but is not");
-  if (segment.id >= run.superblock.nextSegment) report("its number was never given out");
+  if (isListed !== shouldBeListed)
+    report(shouldBeListed ? "is dead or thin but not listed" : "is listed as dead or thin but is not", judgedAnew);
+  if (id >= run.superblock.nextSegment)
+    report("its number was never given out", { kind: "counters", nextInodeCount: 0, nextSegment: id + 1 });
+  run.noted.segmentLiveBytes += segment.liveBytes;
   run.usage.segments += 1;
   run.usage.segmentLiveBytes += live;
   run.usage.segmentStoredBytes += stored;
@@ -83,7 +95,8 @@ export async function checkSegments(run: CheckRun): Promise<void> {
   for await (const page of pagesOf(run.kv, "G")) {
     for (const entry of page) {
       const id = parseNumberKey(entry.key) as SegmentId;
-      if (run.kv.get(segmentKey(id)) === null) run.report("segment", id, "is listed as dead or thin but does not exist");
+      if (run.kv.get(segmentKey(id)) === null)
+        run.report("segment", id, "is listed as dead or thin but does not exist", { kind: "segment", segment: id, refs: [] });
     }
   }
 }

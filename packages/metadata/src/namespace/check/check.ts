@@ -6,8 +6,10 @@
  * Memory is flat: records are streamed in key order, and what needs random access (links, references) is counted in as many passes
  * as keep the tables within their limits. Time grows with records × passes.
  */
+import type { InodeNumber } from "@cfs/core";
 import type { OrderedKv } from "../../kv/ordered-kv.ts";
 import { superblockKey, usageKey } from "../keys.ts";
+import type { MendItem } from "../mend.ts";
 import type { Superblock, Usage } from "../records.ts";
 import { decodeSuperblock, decodeUsage, emptyUsage } from "../system-format.ts";
 import { checkContent } from "./check-content.ts";
@@ -23,18 +25,23 @@ export interface Problem {
   /** Which one: a number as text, or empty. */
   readonly id: string;
   readonly message: string;
+  /** What puts it right, as far as that can be proved; empty where only a person can know. */
+  readonly mends: readonly ProblemMend[];
 }
 
+/** An item for the `mend` command, or `reap`, which is a command of its own. */
+export type ProblemMend = MendItem | { readonly kind: "reap"; readonly ino: InodeNumber };
+
 export interface CheckLimits {
-  /** Inodes whose links are counted in one pass, about 100 bytes each. */
+  /** Inodes whose links are counted in one pass, about 100 bytes each; 25 MiB by default. */
   readonly inodesPerPass: number;
-  /** Chunks whose references are counted in one pass, 8 bytes each. */
+  /** Chunks whose references are counted in one pass, about 100 bytes each with their records; 40 MiB by default. */
   readonly chunksPerPass: number;
   /** Problems listed at most; more of them are counted by one last line. */
   readonly problemsMax: number;
 }
 
-export const checkDefaults: CheckLimits = { inodesPerPass: 1_000_000, chunksPerPass: 8_000_000, problemsMax: 1000 };
+export const checkDefaults: CheckLimits = { inodesPerPass: 250_000, chunksPerPass: 400_000, problemsMax: 1000 };
 
 /** What the passes share. */
 export interface CheckRun {
@@ -43,20 +50,24 @@ export interface CheckRun {
   readonly superblock: Superblock;
   /** Sums as recounted. */
   readonly usage: Usage;
-  report(what: string, id: string | number, message: string): void;
+  /** Live bytes of segments as their own records say: what the sum over them must agree with once these are right. */
+  noted: { segmentLiveBytes: number };
+  /** Inodes that entries lead to and that do not exist: what is left of them is not taken for garbage. Bounded by `problemsMax`. */
+  readonly missing: Set<number>;
+  report(what: string, id: string | number, message: string, ...mends: readonly ProblemMend[]): void;
 }
 
 export async function checkState(kv: OrderedKv, limits: Partial<CheckLimits> = {}): Promise<Problem[]> {
   const all = { ...checkDefaults, ...limits };
   const problems: Problem[] = [];
   let unlisted = 0;
-  const report = (what: string, id: string | number, message: string): void => {
-    if (problems.length < all.problemsMax) problems.push({ what, id: String(id), message });
+  const report: CheckRun["report"] = (what, id, message, ...mends) => {
+    if (problems.length < all.problemsMax) problems.push({ what, id: String(id), message, mends });
     else unlisted += 1;
   };
   const superblock = readSuperblock(kv, report);
   if (superblock === null) return problems;
-  const run: CheckRun = { kv, limits: all, superblock, usage: emptyUsage(), report };
+  const run: CheckRun = { kv, limits: all, superblock, usage: emptyUsage(), noted: { segmentLiveBytes: 0 }, missing: new Set(), report };
   await checkTree(run);
   await checkLinks(run);
   await checkRooted(run);
@@ -64,7 +75,7 @@ export async function checkState(kv: OrderedKv, limits: Partial<CheckLimits> = {
   await checkSegments(run);
   await checkSessions(run);
   checkUsage(run);
-  if (unlisted > 0) problems.push({ what: "check", id: "", message: `${unlisted} more problems are not listed` });
+  if (unlisted > 0) problems.push({ what: "check", id: "", message: `${unlisted} more problems are not listed`, mends: [] });
   return problems;
 }
 
@@ -80,6 +91,12 @@ function checkUsage(run: CheckRun): void {
   const stored = bytes === null ? emptyUsage() : decodeOr(run, { key: usageKey, value: bytes }, decodeUsage);
   if (stored === null) return;
   for (const name of Object.keys(run.usage) as (keyof Usage)[]) {
-    if (stored[name] !== run.usage[name]) run.report("usage", name, `the sum says ${stored[name]}, a recount gives ${run.usage[name]}`);
+    if (stored[name] === run.usage[name]) continue;
+    const right = name === "segmentLiveBytes" ? run.noted.segmentLiveBytes : run.usage[name];
+    run.report("usage", name, `the sum says ${stored[name]}, a recount gives ${run.usage[name]}`, {
+      kind: "usage",
+      name,
+      delta: right - stored[name],
+    });
   }
 }

@@ -1,4 +1,6 @@
 /** Random records and commands for the tests of binary forms. Every field takes its whole range. */
+import { usageNames } from "../mend.ts";
+import type { MendItem } from "../mend.ts";
 import fc from "fast-check";
 import type { Arbitrary } from "fast-check";
 import type { ClientId, InodeNumber, Name, SegmentId } from "@cfs/core";
@@ -186,6 +188,29 @@ const writes: Arbitrary<Write> = fc.record({
   ...change,
 });
 
+const signed = fc.integer({ min: -(2 ** 51), max: 2 ** 51 });
+const mendItems: Arbitrary<MendItem> = fc.oneof(
+  fc.record({ kind: fc.constant("usage" as const), name: fc.constantFrom(...usageNames), delta: signed }),
+  fc.record({
+    kind: fc.constant("inode" as const),
+    ino: inodeNumbers,
+    nlinkDelta: signed,
+    entryDelta: signed,
+    allocatedDelta: signed,
+    parent: fc.oneof(inodeNumbers, fc.constant(0 as const)),
+  }),
+  fc.record({
+    kind: fc.constant("segment" as const),
+    segment: segmentIds,
+    refs: fc.array(fc.record({ chunkIndex: fc.nat(), delta: signed }), { maxLength: 4 }),
+  }),
+  fc.record({ kind: fc.constant("journal" as const), fileId: fc.nat(), extentsDelta: signed, bytesDelta: signed }),
+  fc.record({ kind: fc.constant("regions" as const), ino: inodeNumbers, indexes: fc.array(fc.nat(), { maxLength: 4 }) }),
+  fc.record({ kind: fc.constantFrom("marks" as const, "reconnect" as const), ino: inodeNumbers }),
+  fc.record({ kind: fc.constant("xattrs" as const), ino: inodeNumbers, names: fc.array(fc.string(), { maxLength: 3 }) }),
+  fc.record({ kind: fc.constant("counters" as const), nextInodeCount: safe, nextSegment: safe }),
+) as Arbitrary<MendItem>;
+
 export const commands: Arbitrary<Command> = fc.oneof(
   fc.record({
     type: fc.constant("makeNode" as const),
@@ -274,4 +299,5 @@ export const commands: Arbitrary<Command> = fc.oneof(
     gid: id32,
     time: moments,
   }),
+  fc.record({ type: fc.constant("mend" as const), items: fc.array(mendItems, { maxLength: 5 }) }),
 ) as Arbitrary<Command>;

@@ -1,3 +1,2 @@
 /** For tests and the simulator only. */
-export { plantedDriverBugs } from "./planted.ts";
-export type { PlantedBug } from "./planted.ts";
+export { driverRulesWithBug, plantedDriverBugs } from "./planted.ts";

@@ -152,8 +152,13 @@ export class BareCluster implements Patient {
 
   /** Where a disturbance hurts most. */
   favourite(): Machine | null {
-    const id = this.#leader(this.#random.below(this.checkers.length))?.raft.status().id;
-    return this.#machines.find((machine) => machine.id === id) ?? null;
+    return this.leaderOf(this.#random.below(this.checkers.length))?.machine ?? null;
+  }
+
+  leaderOf(group: number): { readonly machine: Machine; readonly replica: BareReplica } | null {
+    const replica = this.#leader(group);
+    const machine = this.#machines.find(({ node }) => node.replicas.get(group) === replica);
+    return replica === null || machine === undefined ? null : { machine, replica };
   }
 
   #resize(): void {

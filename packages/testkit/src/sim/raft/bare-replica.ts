@@ -46,6 +46,8 @@ interface PendingProposal {
 
 interface PendingRead {
   readonly key: string;
+  /** Committed, as far as anybody knew, when it was asked for. */
+  readonly knownIndex: number;
   readonly end: Ending;
   /** Set when the quorum has spoken. */
   index: number | null;
@@ -70,6 +72,8 @@ export class BareReplica {
   /** When it became leader. */
   #electedCommit = 0;
   #configurationIndex = 0;
+  /** While a write is under way: what the core takes for committed. */
+  #commitSeen = 0;
 
   constructor(host: ReplicaHost, settings: ReplicaSettings, log: BareLog) {
     this.#host = host;
@@ -101,6 +105,7 @@ export class BareReplica {
 
   step(message: Message): void {
     this.raft.step(message);
+    if (this.#isWriting && this.role === "leader") this.#checkCommit();
     this.pump();
   }
 
@@ -115,7 +120,7 @@ export class BareReplica {
 
   read(key: string, end: Ending): boolean {
     const context = ++this.#readContext;
-    this.#reads.set(context, { key, end, index: null });
+    this.#reads.set(context, { key, knownIndex: this.#host.checker.committedIndex, end, index: null });
     const result = this.raft.readIndex(context);
     if (!result.ok) this.#reads.delete(context);
     this.pump();
@@ -158,6 +163,7 @@ export class BareReplica {
         continue;
       }
       this.#isWriting = true;
+      this.#commitSeen = ready.hardState?.commit ?? this.log.hardState.commit;
       this.#host.sync(() => {
         if (!this.#isRunning) return;
         this.log.sync();
@@ -205,7 +211,9 @@ export class BareReplica {
     for (const entry of ready.committed) this.#apply(entry);
     for (const { context, index } of ready.reads) {
       const read = this.#reads.get(context);
-      if (read !== undefined) read.index = index;
+      if (read === undefined) continue;
+      checker.read(node, index, read.knownIndex);
+      read.index = index;
     }
     for (const context of ready.readsRefused) this.#reads.delete(context);
     this.#answerReads();
@@ -225,6 +233,15 @@ export class BareReplica {
       this.#host.checker.elected(this.#host.node, term, this.log.lastIndex, (index) => this.log.term(index));
     }
     this.role = role;
+  }
+
+  /** While its own write is under way a leader may take for committed only what others hold without it. */
+  #checkCommit(): void {
+    const { role, commit, term, configuration } = this.raft.status();
+    if (role !== "leader" || commit <= this.#commitSeen) return;
+    this.#commitSeen = commit;
+    const { checker, node } = this.#host;
+    checker.durable(node, commit, this.#host.isOnQuorum([configuration], commit, this.log.term(commit) ?? term));
   }
 
   #checkLeader(ready: Ready): void {

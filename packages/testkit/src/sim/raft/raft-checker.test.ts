@@ -57,6 +57,13 @@ test("commit does not go back within a life, the gate holds, and what is acknowl
   checker.commit(1, 3, true);
   checker.gate(1, 3, 3);
   expect(() => checker.gate(1, 4, 3)).toThrow("commit gate");
+  checker.read(1, 3, 3);
+  expect(() => checker.read(1, 2, 3)).toThrow("fresh reads");
+  expect(() => checker.answered(1, "its vote", false)).toThrow("durable answers");
+  expect(() => checker.durable(1, 4, false)).toThrow("durable commit");
+  expect(() => checker.counted(1, 4, 1, 2)).toThrow("commit by own term");
+  expect(() => checker.changed(1, entry(9, 2), 5, 4, 2)).toThrow("one change at a time");
+  expect(() => checker.changed(1, entry(9, 2), 3, 4, 1)).toThrow("one change at a time");
   applied(checker, 1, 2, entry(1, 1));
   checker.acknowledged(1, 1, 1);
   expect(() => checker.acknowledged(1, 1, 2)).toThrow("acknowledged commands");

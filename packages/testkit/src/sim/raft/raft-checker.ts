@@ -8,6 +8,7 @@
  * Monotonic commit         a replica's commit index never goes back within a life, nor behind what its medium told before
  * Equal states             after the same index the same digest, also when a snapshot brought the state
  * Acknowledged commands    stay in the log at their place
+ * Fresh reads              a read sees everything that anybody had applied when it was asked for
  * Commit gate              a leader commits nothing that its host holds back
  * Durable commit           what is committed is on the media of a quorum, not only in somebody's memory
  * Durable answers          a vote and an acknowledged entry are on the medium before others hear of them
@@ -113,6 +114,16 @@ export class RaftChecker {
   /** A leader commits nothing that its host holds back. */
   gate(node: number, commit: number, gateIndex: number): void {
     this.#claim(commit <= gateIndex, "commit gate", `n${node} committed up to ${commit}, its gate was open up to ${gateIndex}`);
+  }
+
+  /** A read may be served at `index`; `knownIndex` was committed when it was asked for. */
+  read(node: number, index: number, knownIndex: number): void {
+    this.checkCount++;
+    this.#claim(
+      index >= knownIndex,
+      "fresh reads",
+      `n${node} serves a read at ${index} that was asked for when ${knownIndex} was committed`,
+    );
   }
 
   /** An answer went out that `isDurable` says a power failure would not unmake. */

@@ -34,6 +34,8 @@ export interface RaftPlan {
   /** How long a client waits for an answer. */
   readonly timeoutUs: number;
   readonly network: NetworkFaults;
+  /** Clocks run by so much too fast or too slow at most: two of them drift apart by less than leases allow for. */
+  readonly skewMax: number;
   /** Mean µs between two disturbances of a kind; kinds that are off are missing. */
   readonly meanUsBetween: ReadonlyMap<string, number>;
   /** Of simulated time with faults. */
@@ -96,10 +98,21 @@ function aimed(plan: RaftPlan, aim: Aim, random: SimRandom): RaftPlan {
   means.delete("networkChange");
   const busy = { ...plan, groupCount: 1, clientsPerGroup: 6, thinkMeanUs: 20_000, timeoutUs: 400_000, meanUsBetween: means };
   if (aim === "lease") {
-    const options = { ...plan.options, checkQuorum: true, readMode: "lease", heartbeatTicks: 1 } as const;
+    // Clocks that drift far, and leases that allow for it: what is wrong with one shows for longer.
+    means.set("oneWay", 3e6);
+    const options = {
+      ...plan.options,
+      checkQuorum: true,
+      readMode: "lease",
+      heartbeatTicks: 1,
+      clockDriftTicks: 5,
+      commitGate: false,
+    } as const;
     return {
       ...busy,
       options,
+      skewMax: 0.2,
+      diskLatencyUs: 50,
       network: { ...plan.network, delayMinUs: 50, delayMeanUs: 300, lateRate: 0, lossRate: plan.network.lossRate / 4 },
     };
   }
@@ -134,6 +147,7 @@ function drawEvenly(random: SimRandom): RaftPlan {
     timeoutUs: random.pick([400_000, 1_000_000, 3_000_000]),
     thinkMeanUs: random.pick([20_000, 100_000, 500_000, 2_000_000]),
     network: drawNetwork(random.fork("network")),
+    skewMax: 0.08,
     meanUsBetween: drawTroubles(random.fork("disturbances")),
     troubleUs: random.between(30, 90) * 1e6,
     calmUs: 40e6,

@@ -13,6 +13,7 @@ import type { RunOptions, RunOutcome } from "../family.ts";
 import { SafetyViolation } from "../violation.ts";
 import { BareCluster } from "./bare-cluster.ts";
 import { Nemesis } from "../nemesis.ts";
+import { runLeaseTrial } from "./lease-trial.ts";
 import { Clients } from "./raft-clients.ts";
 import { drawRaftPlan } from "./raft-plan.ts";
 import type { RaftPlan } from "./raft-plan.ts";
@@ -39,6 +40,7 @@ export function runBareRaft(seed: number, options: RunOptions, rules: RaftRules 
     nemesis.calm();
     sim.note(0, "calm");
     demandProgress(sim, plan, cluster, clients);
+    if (plan.options.readMode === "lease") runLeaseTrial(sim, cluster, sim.random.fork("trial"), plan.skewMax);
     for (const [group, own] of clients.entries()) judge(group, own, cluster);
   } catch (reason) {
     violation = reason instanceof Error ? reason : new Error(String(reason), { cause: reason });

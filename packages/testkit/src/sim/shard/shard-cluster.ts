@@ -106,9 +106,13 @@ export class ShardCluster implements Patient {
       if (node.process.life === life) this.#refused(reason, reply);
     };
     if (input.kind === "read") {
-      const answered = driver.readIndex(group).then(() => {
+      const checker = this.checkers.get(group);
+      const knownIndex = checker?.committedIndex ?? 0;
+      const answered = driver.readIndex(group).then((index) => {
         const machine = node.machines.get(group);
-        if (node.process.life === life && machine !== undefined) reply({ output: { kind: "value", value: machine.read(input.key) } });
+        if (node.process.life !== life || machine === undefined) return;
+        checker?.read(node.id, index, knownIndex);
+        reply({ output: { kind: "value", value: machine.read(input.key) } });
       });
       answered.catch(refuse);
       return;
@@ -118,7 +122,9 @@ export class ShardCluster implements Patient {
       ? this.#random.bytes(new Uint8Array(this.#random.between(1, this.#plan.payloadBytesMax)))
       : null;
     const answered = driver.propose(group, command, payload).then(({ index, term, result }) => {
-      if (node.process.life !== life || result === null) return;
+      if (node.process.life !== life) return;
+      if (result === null)
+        throw new SafetyViolation("acknowledged commands", `n${node.id} answered a command with entry ${index}, which is none`);
       this.checkers.get(group)?.acknowledged(node.id, index, term);
       reply({ output: result });
     });

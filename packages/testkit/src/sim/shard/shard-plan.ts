@@ -30,6 +30,7 @@ export interface ShardPlan {
   readonly thinkMeanUs: number;
   readonly timeoutUs: number;
   readonly network: NetworkFaults;
+  readonly skewMax: number;
   readonly meanUsBetween: ReadonlyMap<string, number>;
   readonly troubleUs: number;
   readonly calmUs: number;
@@ -63,6 +64,7 @@ export function drawShardPlan(random: SimRandom): ShardPlan {
     thinkMeanUs: own.pick([50_000, 200_000, 1_000_000]),
     timeoutUs: base.timeoutUs,
     network: base.network,
+    skewMax: 0.08,
     meanUsBetween: means,
     troubleUs: own.between(20, 40) * 1e6,
     calmUs: 60e6,

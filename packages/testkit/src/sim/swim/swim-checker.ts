@@ -4,7 +4,6 @@
  * Claims grow        about one member, (incarnation, state) only rises in the eyes of one observer, until the name is reaped there   (ViewChecker)
  * Heard first        who declares a death by its own verdict has suspected that incarnation before                                   (ViewChecker)
  * Time to answer     and has given it at least the shortest suspicion
- * One self           one incarnation of one life of a member has one address and one metadata, wherever it is seen
  * Newest value       a named value never goes back at an observer
  * Leave is no death  while nothing else is wrong, whoever says goodbye is seen to leave
  * No replay          a packet that was taken once is not taken again
@@ -31,8 +30,6 @@ export class SwimChecker {
   readonly #views = new ViewChecker();
   /** By observer, subject and incarnation: when it was suspected, by the observer's own clock. */
   readonly #suspectedMs: Map<string, number> = new Map();
-  /** By name, session and incarnation. */
-  readonly #selves: Map<string, string> = new Map();
   readonly #versions: Map<string, number> = new Map();
 
   constructor(shortestSuspicionMs: number) {
@@ -56,7 +53,6 @@ export class SwimChecker {
     const { ban } = this;
     if (ban !== null && ban.types.includes(event.type) && ban.about(observer, member.name))
       throw new SafetyViolation(ban.why, `${observer} sees that ${member.name} ${event.type}`);
-    this.#self(observer, member);
     if (event.type === "suspected") this.#suspectedMs.set(suspicion(observer, member), clockMs);
     if (event.type !== "failed" || event.from !== observer) return;
     const sinceMs = clockMs - (this.#suspectedMs.get(suspicion(observer, member)) ?? clockMs);
@@ -65,15 +61,6 @@ export class SwimChecker {
         "time to answer",
         `${observer} gave ${member.name} ${Math.round(sinceMs)} ms, less than ${this.#shortestSuspicionMs}`,
       );
-  }
-
-  #self(observer: string, member: Member): void {
-    if (member.state !== "alive" || member.session === "") return;
-    const key = `${member.name} ${member.session} ${member.incarnation}`;
-    const self = `${member.address} ${JSON.stringify(member.metadata)}`;
-    const known = this.#selves.get(key);
-    if (known === undefined) this.#selves.set(key, self);
-    else if (known !== self) throw new SafetyViolation("one self", `${observer} sees ${key} as ${self}, others as ${known}`);
   }
 
   #value(observer: string, name: string, version: number): void {

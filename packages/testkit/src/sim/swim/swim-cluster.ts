@@ -125,13 +125,13 @@ export class SwimCluster implements Patient {
     return null;
   }
 
+  /** The founder, as an operator would name it, and two others: without a common name two clusters would know nothing of each other. */
   #seedsFor(id: number): readonly string[] {
-    if (id === 1 && this.nodes[0]?.process.life === 1) return [];
-    const others = this.nodes.filter((node) => node.id !== id && !this.#gone.has(node));
-    return this.#random
-      .shuffled(others)
-      .slice(0, 3)
-      .map((node) => addressOf(node.id));
+    const founder = this.nodes[0] as SwimNode;
+    if (id === founder.id && founder.process.life === 1) return [];
+    const others = this.#random.shuffled(this.nodes.filter((node) => node.id !== id && node !== founder && !this.#gone.has(node)));
+    const seeds = [...(id === founder.id || this.#gone.has(founder) ? [] : [founder]), ...others.slice(0, 2)];
+    return seeds.map((node) => addressOf(node.id));
   }
 
   #leaveForAWhile(node: SwimNode): void {

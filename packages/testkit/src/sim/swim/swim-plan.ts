@@ -21,6 +21,7 @@ export interface SwimPlan {
   readonly tombstoneMs: number;
   readonly usesRealSeal: boolean;
   readonly network: NetworkFaults;
+  readonly skewMax: number;
   readonly meanUsBetween: ReadonlyMap<string, number>;
   readonly troubleUs: number;
   readonly calmUs: number;
@@ -47,6 +48,7 @@ export function drawSwimPlan(random: SimRandom): SwimPlan {
     tombstoneMs: random.pick([200_000, 3_600_000]),
     usesRealSeal: random.chance(0.05),
     network: drawNetwork(random.fork("network")),
+    skewMax: 0.08,
     meanUsBetween: means,
     troubleUs: random.between(60, 300) * 1e6,
     calmUs: 120e6,

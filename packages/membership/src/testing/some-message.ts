@@ -1,0 +1,86 @@
+/** Valid messages of every kind, drawn at random: for round trips, and as the start of damaged ones. */
+import type { Random } from "@cfs/core";
+import { type MemberState, stateRanks } from "../swim/member.ts";
+import { type MemberRecord, type Message, messageTags, type MessageType } from "../swim/messages.ts";
+import { limits } from "../swim/options.ts";
+import { bucketCount } from "../swim/packet-format.ts";
+
+const types = Object.keys(messageTags) as MessageType[];
+const states = Object.keys(stateRanks) as MemberState[];
+
+function below(random: Random, end: number): number {
+  return Math.floor(random.next() * end);
+}
+
+function one<T>(random: Random, choices: readonly T[]): T {
+  return choices[below(random, choices.length)] as T;
+}
+
+function someWord(random: Random, lengthMax: number): string {
+  return String.fromCharCode(...Array.from({ length: 1 + below(random, lengthMax) }, () => 0x21 + below(random, 94)));
+}
+
+/** Small mostly, large sometimes, so that every length of a varint occurs. */
+function someNumber(random: Random, max: number): number {
+  return Math.min(max, Math.floor(random.next() * 2 ** below(random, 53)));
+}
+
+function someRecord(random: Random, state: MemberState): MemberRecord {
+  const labels: Record<string, string> = {};
+  for (let count = below(random, 4); count > 0; count--) labels[someWord(random, 8)] = someWord(random, 12);
+  return {
+    name: someWord(random, 32),
+    state,
+    incarnation: 1 + someNumber(random, 2 ** 47),
+    session: Buffer.from(random.bytes(new Uint8Array(8))).toString("hex"),
+    address: someWord(random, 24),
+    ageMs: state === "dead" || state === "left" ? someNumber(random, 2 ** 40) : 0,
+    metadata: { labels, capacityBytes: someNumber(random, 2 ** 52), features: someNumber(random, 2 ** 52) },
+  };
+}
+
+export function someMessage(random: Random): Message {
+  const type = one(random, types);
+  const name = someWord(random, 16);
+  const version = someNumber(random, 2 ** 50);
+  const incarnation = 1 + someNumber(random, 2 ** 40);
+  const seq = someNumber(random, 2 ** 31);
+  switch (type) {
+    case "ping":
+      return { type, seq, source: name, target: someWord(random, 16) };
+    case "ack":
+    case "nack":
+      return { type, seq };
+    case "pingRequest":
+      return { type, seq, target: name, address: someWord(random, 24) };
+    case "alive":
+      return { type, record: someRecord(random, "alive") };
+    case "record":
+      return { type, record: someRecord(random, one(random, states)) };
+    case "suspect":
+    case "dead":
+      return { type, name, incarnation, from: someWord(random, 16) };
+    case "left":
+      return { type, name, incarnation };
+    case "digest":
+      return { type, source: name, sums: Uint32Array.from({ length: bucketCount }, () => below(random, 2 ** 32)) };
+    case "sync":
+      return { type, isPartial: random.next() < 0.5, ask: Array.from({ length: below(random, 65) }, () => below(random, bucketCount)) };
+    case "announce":
+      return { type, name, version, lengthBytes: below(random, limits.itemBytesMax) };
+    case "item":
+      return { type, name, version, bytes: random.bytes(new Uint8Array(below(random, limits.itemInlineBytesMax))) };
+    case "pull":
+      return { type, name, version, parts: Array.from({ length: below(random, limits.itemPartsMax + 1) }, () => below(random, 64)) };
+    case "part": {
+      const lengthBytes = 1 + below(random, limits.itemBytesMax);
+      const index = below(random, Math.ceil(lengthBytes / limits.itemPartBytes));
+      const sizeBytes = Math.min(limits.itemPartBytes, lengthBytes - index * limits.itemPartBytes);
+      return { type, name, version, lengthBytes, index, bytes: random.bytes(new Uint8Array(sizeBytes)) };
+    }
+    case "hello":
+      return { type, address: someWord(random, 24) };
+    default:
+      return type satisfies never;
+  }
+}
