@@ -1,5 +1,5 @@
 /** Batches survive encoding, and nonsense is refused in one way. */
-import { CfsError } from "@cfs/core";
+import type { CfsError } from "@cfs/core";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { decodePeerBatch, encodePeerBatch } from "./peer-batch-format.ts";
