@@ -3,8 +3,8 @@
  *
  * Invariant: what was submitted is kept, bytes included, until the server says that it is durable; after a reconnect everything that the server
  * does not have is sent again in order, before anything new. Requests that were not answered are sent again behind it.
- * While the server is away, calls wait and `state` says since when. When the server no longer knows the session, the listener is told and
- * everything that waits fails with STALE_HANDLE.
+ * While the server is away, calls wait and `state` says since when. When the server no longer knows the session, the listener is told, everything
+ * that waits fails with STALE_HANDLE, and a new session under a new client id begins: what was not durable is gone, the mount goes on.
  */
 import { CfsError } from "@cfs/core";
 import type { ClientId, Clock, InodeNumber, Logger, Name } from "@cfs/core";
@@ -28,10 +28,11 @@ export interface SessionClientParts {
   readonly logger: Logger;
   /** Takes back the memory of a received payload. */
   readonly give: (buffer: Uint8Array) => void;
+  /** A name that no session had before: at the start, and after a session was lost. */
+  readonly newClientId: () => ClientId;
 }
 
 export interface SessionClientOptions {
-  readonly clientId: ClientId;
   readonly host: string;
   readonly mountpoint: string;
   /** Pause between two attempts to reach the server, milliseconds. */
@@ -53,7 +54,6 @@ interface Waiting {
 export type SessionState =
   | { readonly kind: "connecting"; readonly sinceMs: number; readonly lastError: string }
   | { readonly kind: "connected" }
-  | { readonly kind: "lost"; readonly reason: string }
   | { readonly kind: "closed" };
 
 /** How long a command waits for company, milliseconds; and how much company is enough. */
@@ -78,6 +78,9 @@ export class SessionClient implements Remote {
   /** True once welcome came: before that nothing but hello is sent. */
   #isWelcome = false;
   #state: SessionState;
+  #clientId: ClientId;
+  /** The server welcomed this client id before. */
+  #isReturning = false;
   /** Not yet durable, in order of seq. */
   #submitted: Submitted[] = [];
   #submittedBegin = 0;
@@ -97,6 +100,7 @@ export class SessionClient implements Remote {
   private constructor(parts: SessionClientParts, options: SessionClientOptions) {
     this.#parts = parts;
     this.#options = options;
+    this.#clientId = parts.newClientId();
     this.#state = { kind: "connecting", sinceMs: parts.clock.monotonicMs(), lastError: "" };
   }
 
@@ -112,7 +116,7 @@ export class SessionClient implements Remote {
   }
 
   get clientId(): ClientId {
-    return this.#options.clientId;
+    return this.#clientId;
   }
 
   get clusterId(): string {
@@ -153,9 +157,10 @@ export class SessionClient implements Remote {
           });
         }
       };
-      const { clientId, host, mountpoint } = this.#options;
+      const session = { clientId: this.#clientId, durableSeq: this.#durableSeq, isReturning: this.#isReturning };
+      const { host, mountpoint } = this.#options;
       connection.send({
-        head: encodeClientMessage({ type: "hello", version: sessionVersion, clientId, durableSeq: this.#durableSeq, host, mountpoint }),
+        head: encodeClientMessage({ type: "hello", version: sessionVersion, ...session, host, mountpoint }),
         payload: [],
       });
     });
@@ -175,12 +180,15 @@ export class SessionClient implements Remote {
     if (message.type === "welcome") {
       this.#clusterId = message.clusterId;
       this.#isWelcome = true;
+      this.#isReturning = true;
       this.#state = { kind: "connected" };
       this.#progress(Math.max(message.seq, this.#durableSeq), message.availableBytes);
       this.#sendAgain();
       welcomed();
-    } else if (message.type === "progress") this.#progress(message.durableSeq, message.availableBytes);
-    else if (message.seq === 0) this.#refuse(CfsError.fromErrno(message.errno, message.message.replace(/^[A-Z_]+: /, "")));
+    } else if (message.type === "progress") {
+      // What an old session still says after it was lost is about numbers that begin anew.
+      if (this.#isWelcome) this.#progress(message.durableSeq, message.availableBytes);
+    } else if (message.seq === 0) this.#refuse(CfsError.fromErrno(message.errno, message.message.replace(/^[A-Z_]+: /, "")));
     else
       this.listener?.onRejected({ seq: message.seq, errno: message.errno, message: message.message, ino: message.ino as InodeNumber | 0 });
   }
@@ -191,10 +199,15 @@ export class SessionClient implements Remote {
     if (error.code === "STALE_HANDLE") this.#lost(error.message);
   }
 
+  /** Nothing of the old session counts any more; the next hello begins a new one. */
   #lost(reason: string): void {
-    if (this.#state.kind === "closed") return;
-    this.#state = { kind: "lost", reason };
-    this.#stop.abort(new CfsError("STALE_HANDLE", reason));
+    if (this.#state.kind === "closed" || this.#goodbye) return;
+    this.#parts.logger.error("the session is lost; a new one begins", { reason, undurableCommands: this.undurableCount });
+    this.#isWelcome = false;
+    this.#clientId = this.#parts.newClientId();
+    this.#isReturning = false;
+    this.#durableSeq = 0;
+    this.#outgoing = [];
     const error = new CfsError("STALE_HANDLE", reason);
     for (const waiting of [...this.#waiting.values()]) waiting.reject(error);
     this.#waiting.clear();
@@ -279,12 +292,8 @@ export class SessionClient implements Remote {
     this.#connection = null;
     this.#isWelcome = false;
     this.#outgoing = [];
-    if (this.#state.kind === "closed" || this.#state.kind === "lost") {
+    if (this.#goodbye || this.#state.kind === "closed") {
       this.#goodbye?.();
-      return;
-    }
-    if (this.#goodbye) {
-      this.#goodbye();
       return;
     }
     if (this.#state.kind === "connected") {
@@ -313,9 +322,9 @@ export class SessionClient implements Remote {
   }
 
   submit(seq: number, command: ClientCommand, payload: readonly Uint8Array[], release: (() => void) | null): void {
-    if (this.#state.kind === "lost" || this.#state.kind === "closed") {
+    if (this.#state.kind === "closed") {
       release?.();
-      throw new CfsError("STALE_HANDLE", this.#state.kind === "lost" ? this.#state.reason : "the mount is closing");
+      throw new CfsError("STALE_HANDLE", "the mount is closing");
     }
     const frame: Frame = { head: encodeClientMessage({ type: "command", seq, command }), payload };
     this.#submitted.push({ seq, frame, release });
@@ -325,9 +334,7 @@ export class SessionClient implements Remote {
   }
 
   #ask(request: Request, wait?: VfsWait): Promise<{ body: Uint8Array; payload: Uint8Array }> {
-    if (this.#state.kind === "lost" || this.#state.kind === "closed") {
-      return Promise.reject(new CfsError("STALE_HANDLE", this.#state.kind === "lost" ? this.#state.reason : "the mount is closing"));
-    }
+    if (this.#state.kind === "closed") return Promise.reject(new CfsError("STALE_HANDLE", "the mount is closing"));
     return new Promise((resolve, reject) => {
       const id = this.#nextRequest++;
       const onAbort = (): void => {

@@ -57,8 +57,9 @@ export async function startWorker(config: WorkerConfig, writeLog: (line: string)
       clock,
       logger,
       give: (buffer) => memory.release(buffer),
+      newClientId: () => randomBytes(16).toString("hex") as ClientId,
     },
-    { clientId: randomBytes(16).toString("hex") as ClientId, host: hostname(), mountpoint: config.mountpoint, retryMs },
+    { host: hostname(), mountpoint: config.mountpoint, retryMs },
   );
   const vfs = new CachedVfs({ remote, clock, logger }, { isReadOnly: config.readOnly, kernelOwnsTimes: config.cacheMode === "writeback" });
   const device = new FuseDevice({ fd: config.fuseFd, ownsFd: true });
@@ -113,8 +114,8 @@ function mountStatus(config: WorkerConfig, remote: SessionClient, vfs: CachedVfs
     mountpoint: config.mountpoint,
     server: addressText(config.server),
     pid: process.pid,
-    state: ({ connected: "connected", connecting: "waiting", lost: "lost", closed: "closing" } as const)[state.kind],
-    reason: state.kind === "connecting" ? state.lastError : state.kind === "lost" ? state.reason : "",
+    state: ({ connected: "connected", connecting: "waiting", closed: "closing" } as const)[state.kind],
+    reason: state.kind === "connecting" ? state.lastError : "",
     waitingSeconds,
     undurableCommands: remote.undurableCount,
     undurableBytes: vfs.holdings.undurableBytes,

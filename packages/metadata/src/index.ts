@@ -77,7 +77,7 @@ export {
 export type { ClientMessage, ListedInode, Request, ServerMessage } from "./session/session-format.ts";
 export { GroupEntries } from "./shard/group-entries.ts";
 export type { PayloadPlace } from "./shard/group-entries.ts";
-export { hasPayload } from "./shard/envelope-format.ts";
+export { decodeEnvelope, encodeEnvelope, hasPayload } from "./shard/envelope-format.ts";
 export { noUpdate } from "./shard/group-log.ts";
 export type { GroupId, GroupLog, GroupLogStatistics, GroupUpdate, Payload, PayloadUse } from "./shard/group-log.ts";
 export { decodeGroupRecords, encodeGroupRecord } from "./shard/group-record-format.ts";
@@ -92,3 +92,4 @@ export { multiRaftDefaults } from "./shard/shard-options.ts";
 export type { MultiRaftListener, MultiRaftOptions, MultiRaftParts } from "./shard/shard-options.ts";
 export type { AppliedCommand, MachineOpener, SnapshotReader, SnapshotWriter, StateMachine } from "./shard/state-machine.ts";
 export type { Applied, CallOptions } from "./shard/waiters.ts";
+export { decodePeerBatch, encodePeerBatch, peerBatchVersion } from "./shard/peer-batch-format.ts";

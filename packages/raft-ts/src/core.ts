@@ -88,6 +88,11 @@ export class Core {
   /** Some read waits for a round to begin. */
   isRoundDue = false;
 
+  /** A follower's reads that its leader was asked for: ticket to context, oldest first. */
+  readonly forwarded: Map<number, number> = new Map();
+  /** Drawn when it is first needed. */
+  nextTicket: number | null = null;
+
   incoming: IncomingSnapshot | null = null;
   isQuiescent = false;
 
@@ -180,6 +185,9 @@ export class Core {
     this.term = term;
     this.vote = nobody;
     this.roundSeen = 0;
+    // The leader that was asked does not answer in this term.
+    this.readsRefused.push(...this.forwarded.values());
+    this.forwarded.clear();
   }
 
   #leaveLeadership(): void {

@@ -34,6 +34,7 @@ function assertLeader(core: Core): void {
   assert(core.termStartIndex <= log.lastIndex, "the entry that began the term is in the log");
   assert(log.lastTerm === core.term, "a leader's log ends in its term");
   assert(log.commit <= core.gateIndex, "nothing is committed beyond the gate");
+  assert(core.forwarded.size === 0, "a leader asks nobody");
   assert(!progress.has(core.id), "a leader is not its own follower");
   for (const follower of progress.values()) {
     assert(follower.match < follower.next, "what matches is not sent again");

@@ -94,6 +94,7 @@ export interface TimeoutNowMessage extends Envelope {
 
 export interface ReadIndexMessage extends Envelope {
   readonly type: "readIndex";
+  /** The asker's ticket; the answer repeats it. */
   readonly context: number;
 }
 

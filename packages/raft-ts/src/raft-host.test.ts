@@ -153,6 +153,40 @@ describe("reads", () => {
     expect(answers).toEqual([1, 2, 3, 4, 5].map((context) => ({ context, index: 1 })));
   });
 
+  test("through a follower are answered once, whatever is doubled, and not after a restart", () => {
+    const cluster = elected();
+    cluster.raft(2).readIndex(5);
+    cluster.process(2);
+    cluster.deliver();
+    cluster.process(1);
+    cluster.deliver();
+    cluster.process(2);
+    cluster.process(3);
+    cluster.deliver();
+    cluster.process(1);
+    const answer = cluster.network.find(({ type }) => type === "readIndexReply") as Message;
+    const follower = cluster.raft(2);
+    follower.step(answer);
+    follower.step(answer);
+    const ready = follower.ready() as Ready;
+    expect(ready.reads).toEqual([{ context: 5, index: 1 }]);
+    follower.advance(ready);
+    cluster.at(2).restart();
+    cluster.raft(2).step({ type: "heartbeat", from: 1, to: 2, term: 1, commit: 1, round: 9, quiesce: false });
+    expect(cluster.raft(2).readIndex(5)).toEqual({ ok: true });
+    cluster.raft(2).step(answer);
+    expect(cluster.raft(2).ready()?.reads).toEqual([]);
+  });
+
+  test("that a follower passed on are refused when the term ends, or when there are too many", () => {
+    const { raft, log } = alone({ readsPendingMax: 2 });
+    raft.step({ type: "heartbeat", from: 2, to: 1, term: 1, commit: 0, round: 1, quiesce: false });
+    for (let context = 1; context <= 3; context++) raft.readIndex(context);
+    expect(settle(raft, log).flatMap(({ readsRefused }) => readsRefused)).toEqual([1]);
+    raft.step({ type: "heartbeat", from: 3, to: 1, term: 2, commit: 0, round: 1, quiesce: false });
+    expect(settle(raft, log).flatMap(({ readsRefused }) => readsRefused)).toEqual([2, 3]);
+  });
+
   test("of a lone voter need nobody", () => {
     const { raft, log } = alone({}, [1]);
     raft.campaign();

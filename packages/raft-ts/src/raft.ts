@@ -103,9 +103,8 @@ export class Raft {
   }
 
   /**
-   * Asks for an index at which a linearizable read may be served. `context` is never used again by this replica, not after a restart either: a
-   * doubled answer to an older read would be taken for one to this. The answer comes in Ready.reads or Ready.readsRefused. A follower asks its leader;
-   * that may get lost: repeat it after a while.
+   * Asks for an index at which a linearizable read may be served. The answer comes in Ready.reads or Ready.readsRefused, at most once. A follower
+   * asks its leader; that may get lost: ask again after a while.
    */
   readIndex(context: number): ReadResult {
     wake(this.#core);

@@ -13,11 +13,30 @@ import type { ReadResult } from "./ready.ts";
 
 const asked: ReadResult = { ok: true };
 
+/** Tickets start anywhere in this range, so that those of two lives of a replica do not meet. */
+const ticketRange = 2 ** 50;
+
+/**
+ * A follower's read goes to its leader under a ticket of its own: an answer that comes twice, or to a question of before a restart, finds no ticket.
+ * The oldest one gives way when there are too many: its question or answer was lost.
+ */
+function forward(core: Core, context: number): void {
+  core.nextTicket ??= Math.floor(core.random.next() * ticketRange);
+  const ticket = core.nextTicket++;
+  core.forwarded.set(ticket, context);
+  for (const [oldest, lost] of core.forwarded) {
+    if (core.forwarded.size <= core.options.readsPendingMax) break;
+    core.forwarded.delete(oldest);
+    core.readsRefused.push(lost);
+  }
+  core.send({ type: "readIndex", from: core.id, to: core.leader, term: core.term, context: ticket });
+}
+
 /** A read of this replica's host. A follower passes it on; that may get lost. */
 export function requestRead(core: Core, context: number): ReadResult {
   if (core.isLeader) return enqueue(core, context, core.id) ? asked : { ok: false, reason: "full" };
   if (core.leader === nobody) return { ok: false, reason: "noLeader" };
-  core.send({ type: "readIndex", from: core.id, to: core.leader, term: core.term, context });
+  forward(core, context);
   return asked;
 }
 
@@ -26,7 +45,10 @@ export function handleReadIndex(core: Core, message: ReadIndexMessage): void {
 }
 
 export function handleReadIndexReply(core: Core, message: ReadIndexReplyMessage): void {
-  core.readAnswers.push({ context: message.context, index: message.index });
+  const context = core.forwarded.get(message.context);
+  if (context === undefined) return;
+  core.forwarded.delete(message.context);
+  core.readAnswers.push({ context, index: message.index });
 }
 
 function enqueue(core: Core, context: number, from: NodeId): boolean {

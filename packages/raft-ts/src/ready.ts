@@ -19,7 +19,6 @@ export interface SnapshotChunk {
   readonly isLast: boolean;
 }
 
-/** Through a follower it may come twice: messages may be doubled. */
 export interface ReadAnswer {
   readonly context: number;
   /** The state machine must have applied this index before it answers. */
@@ -50,7 +49,7 @@ export interface Ready {
   readonly committed: readonly Entry[];
   /** Reads that may be answered once their index is applied. */
   readonly reads: readonly ReadAnswer[];
-  /** Contexts of reads that were asked here and got no quorum in time: ask again. */
+  /** Contexts of reads that were asked here and get no answer any more: ask again. */
   readonly readsRefused: readonly number[];
   /** False: what is to be stored may be lost in a crash without harm. */
   readonly mustSync: boolean;

@@ -1,12 +1,14 @@
 /*
- * The exerciser of one file: exerciser PATH SEED STEPS [plant STEP].
+ * The exerciser of one file: exerciser PATH SEED STEPS [plant STEP | faults EVERY].
  *
  * Random reads, writes, maps, truncations, holes, copies, direct access and reopening, against a model in memory. Every read and the
- * size after every step must agree with the model. `plant` changes the model at a step, to show that a wrong byte is seen. The idea of
- * such a tester is old (fsx, 1991); this one also mixes descriptors, maps that stay, and direct with buffered access.
+ * size after every step must agree with the model. `plant` changes the model at a step, to show that a wrong byte is seen. With `faults` it says after every
+ * EVERY steps "open" or, with all descriptors closed, "closed", and goes on when it reads a line: meanwhile somebody breaks the server, or mounts
+ * anew. The idea of such a tester is old (fsx, 1991); this one also mixes descriptors, maps that stay, and direct with buffered access.
  */
 #include "story.h"
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/falloc.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -179,11 +181,48 @@ static void drop_caches(void) {
   close(fd);
 }
 
+/* An append, and a private map, whose bytes must not come back. */
+static void step_append(size_t size) {
+  if (modelSize + size > FILE_MAX) return;
+  int appender = open(path, O_WRONLY | O_APPEND);
+  must(appender >= 0, "open to append");
+  pick_bytes(buffer, size);
+  ssize_t put = write(appender, buffer, size);
+  if (put < 0 || (size_t)put != size) story_fail("append of %zu gave %zd: %s", size, put, strerror(errno));
+  must(close(appender) == 0, "close");
+  memcpy(model + modelSize, buffer, size);
+  model_grow(modelSize + size);
+}
+static void step_private_map(size_t offset, size_t size) {
+  if (offset >= modelSize) return;
+  if (offset + size > modelSize) size = modelSize - offset;
+  size_t begin = offset & ~(PAGE - 1ul), length = offset + size - begin;
+  char *map = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE, reader, begin);
+  must(map != MAP_FAILED, "mmap");
+  compare(map + (offset - begin), offset, size, "private map");
+  memset(map + (offset - begin), 0x55, size);
+  must(munmap(map, length) == 0, "munmap");
+}
+/* Whoever reads our words breaks something now, or while we go on. What was synced must be there whatever it is. */
+static void fault(void) {
+  bool isClosed = chance(40);
+  char line[16];
+  if (isClosed) {
+    must(fsync(file) == 0, "fsync");
+    close_all();
+  }
+  story_tell("fault while %s", isClosed ? "closed" : "open");
+  printf("%s\n", isClosed ? "closed" : "open");
+  if (!fgets(line, sizeof line, stdin)) story_fail("nobody answers");
+  if (isClosed) open_all();
+  step_read(0, FILE_MAX);
+}
+
 static void run_step(void) {
   size_t offset, size;
   pick_range(&offset, &size);
   unsigned what = pick(100);
-  static const struct { unsigned below; const char *name; } names[] = {{24, "read"}, {48, "write"}, {56, "direct"}, {70, "map"}, {73, "standing map"}, {79, "truncate"}, {87, "fallocate"}, {91, "copy"}, {94, "seek"}, {97, "fsync"}, {98, "reopen"}, {100, "drop caches"}};
+  static const struct { unsigned below; const char *name; } names[] = {{24, "read"}, {48, "write"}, {56, "direct"}, {70, "map"}, {73, "standing map"}, {79, "truncate"}, {87, "fallocate"}, {91, "copy"}, {94, "seek"}, {96, "fsync"}, {97, "append"}, {98, "private map"}, {99, "reopen"}, {100, "drop caches"}};
   const char *name = names[0].name;
   for (size_t i = 0; what >= names[i].below; i++) name = names[i + 1].name;
   story_tell("%s offset %zu size %zu (file of %zu)", name, offset, size, modelSize);
@@ -196,22 +235,26 @@ static void run_step(void) {
   else if (what < 87) step_fallocate(offset, size);
   else if (what < 91) step_copy(offset, size);
   else if (what < 94) step_seek(offset);
-  else if (what < 97) must((chance(50) ? fsync(file) : fdatasync(file)) == 0, "fsync");
-  else if (what < 98) {
+  else if (what < 96) must((chance(50) ? fsync(file) : fdatasync(file)) == 0, "fsync");
+  else if (what < 97) step_append(size);
+  else if (what < 98) step_private_map(offset, size);
+  else if (what < 99) {
     close_all();
     open_all();
-  } else if (chance(20)) drop_caches();
+  } else if (chance(40)) drop_caches();
   check_size();
 }
 
 int main(int count, char **args) {
   if (count != 4 && count != 6) {
-    fprintf(stderr, "use: %s PATH SEED STEPS [plant STEP]\n", args[0]);
+    fprintf(stderr, "use: %s PATH SEED STEPS [plant STEP | faults EVERY]\n", args[0]);
     return 2;
   }
+  setvbuf(stdout, NULL, _IOLBF, 0);
   path = args[1];
   story_begin(strtoull(args[2], NULL, 10));
-  long steps = strtol(args[3], NULL, 10), plantStep = count == 6 ? strtol(args[5], NULL, 10) : -1;
+  long steps = strtol(args[3], NULL, 10), argument = count == 6 ? strtol(args[5], NULL, 10) : 0;
+  long plantStep = count == 6 && !strcmp(args[4], "plant") ? argument : -1, faultEvery = count == 6 && plantStep < 0 ? argument : LONG_MAX;
   if (posix_memalign((void **)&directBuffer, PAGE, FILE_MAX) != 0) abort();
   int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0644);
   if (fd < 0) {
@@ -224,6 +267,7 @@ int main(int count, char **args) {
     run_step();
     if (story.step == plantStep && modelSize > 0) model[modelSize / 2] ^= 1;
     if (story.step % 500 == 499) step_read(0, FILE_MAX);
+    if (story.step % faultEvery == faultEvery - 1) fault();
   }
   step_read(0, FILE_MAX);
   close_all();

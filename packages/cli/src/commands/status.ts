@@ -71,8 +71,7 @@ function printMount({ mountpoint, server, status }: MountReport, ui: Ui): void {
     ui.print(`mount ${mountpoint}  ${ui.paint("red", "no answer")}  of ${server}; if its process died: cfs umount --lazy ${mountpoint}`);
     return;
   }
-  const word =
-    status.state === "connected" ? ui.paint("green", status.state) : ui.paint(status.state === "lost" ? "red" : "yellow", status.state);
+  const word = status.state === "connected" ? ui.paint("green", status.state) : ui.paint("yellow", status.state);
   const parts = [`of ${server}`, status.readOnly ? "read only" : "read and write", `${status.cacheMode} cache`];
   if (status.undurableCommands > 0)
     parts.push(`${formatCount(status.undurableCommands)} changes (${formatBytes(status.undurableBytes)}) not on the server yet`);

@@ -234,6 +234,15 @@ describe("files", () => {
     expect(open(begin({ writebackCache: true }), 0) & openReply.noFlush).toBe(0);
   });
 
+  test("with writeback cache the kernel is told to leave FLUSH out: it writes back by itself before", () => {
+    const flushed = (bench: Started): number => {
+      const { handle } = create(bench, "file");
+      return bench.call(opcode.flush, 1, body([8, handle], [8, 0], [8, 0])).error;
+    };
+    expect(flushed(begin())).toBe(0);
+    expect(flushed(begin({ writebackCache: true }))).toBe(-38);
+  });
+
   test("with writeback cache the Vfs gets a readable file whose reads are nobody's, and no O_APPEND", () => {
     const bench = begin({ writebackCache: true });
     const { nodeid } = create(bench, "file");

@@ -43,6 +43,7 @@ const clientMessage: fc.Arbitrary<ClientMessage> = fc.oneof(
     version: fc.integer({ min: 0, max: 65_535 }),
     clientId: fc.constant("0123456789abcdef0123456789abcdef" as never),
     durableSeq: count,
+    isReturning: fc.boolean(),
     host: fc.string(),
     mountpoint: fc.string(),
   }),

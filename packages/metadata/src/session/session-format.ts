@@ -13,7 +13,7 @@ import type { Command } from "../namespace/commands.ts";
 import { decodeInode, readInode, readKind, writeInode, writeKind } from "../namespace/record-format.ts";
 import type { Inode, NamedDirent } from "../namespace/records.ts";
 
-export const sessionVersion = 1;
+export const sessionVersion = 2;
 
 /** The most entries that one directory page may ask for. */
 export const pageEntriesMax = 4096;
@@ -41,6 +41,8 @@ export type ClientMessage =
       readonly version: number;
       readonly clientId: ClientId;
       readonly durableSeq: number;
+      /** The server welcomed this client id before: it must know the session still. */
+      readonly isReturning: boolean;
       readonly host: string;
       readonly mountpoint: string;
     }
@@ -72,6 +74,7 @@ export function encodeClientMessage(message: ClientMessage): Uint8Array {
         .u16(message.version)
         .latin1(message.clientId)
         .varint(message.durableSeq)
+        .u8(message.isReturning ? 1 : 0)
         .utf8(message.host)
         .utf8(message.mountpoint)
         .take();
@@ -135,6 +138,7 @@ export function decodeClientMessage(head: Uint8Array): ClientMessage {
         version,
         clientId,
         durableSeq: reader.varint(),
+        isReturning: reader.u8() === 1,
         host: reader.utf8(),
         mountpoint: reader.utf8(),
       };

@@ -171,9 +171,10 @@ export class Cluster {
   add(id: NodeId, configuration?: Configuration, own: Partial<RaftOptions> = {}): Replica {
     const log = new MemoryLog(configuration);
     const { raft, rules, seed = 1 } = this.#options;
+    let lives = 0;
     const create = (storage: MemoryLog, applied: number): Raft =>
       new Raft(
-        { storage, random: seededRandom(seed * 1000 + id), ...(rules === undefined ? {} : { rules }) },
+        { storage, random: seededRandom(seed * 1000 + id + 7_919 * lives++), ...(rules === undefined ? {} : { rules }) },
         { ...raft, ...own, id, applied },
       );
     const replica = new Replica(id, log, create, (ready) => this.onReady(id, ready));

@@ -56,9 +56,9 @@ function describeBody(message: Message): string {
     case "timeoutNow":
       return "campaign now";
     case "readIndex":
-      return `read ${message.context}?`;
+      return "may I read?";
     case "readIndexReply":
-      return `read ${message.context} at ${message.index}`;
+      return `read at ${message.index}`;
     default:
       return unreachable(message, "message of a known type");
   }

@@ -144,7 +144,7 @@ export class SessionService {
     active?.link?.drop(new CfsError("BUSY", "the client came back on another connection"));
     const known = state.content.session(hello.clientId);
     if (!known) {
-      if (hello.durableSeq > 0) {
+      if (hello.isReturning) {
         throw new CfsError("STALE_HANDLE", `the server no longer knows client ${hello.clientId}: it was away for longer than its lease`);
       }
       driver.propose({ command: { type: "openSession", clientId: hello.clientId }, clientId: null, seq: 0, payload: [] });

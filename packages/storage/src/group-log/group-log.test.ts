@@ -6,6 +6,7 @@ import { expect, test } from "vitest";
 import { FaultyIo } from "../device/faulty-io.ts";
 import { MemoryIo } from "../device/memory-io.ts";
 import { seededRandom } from "../device/seeded-random.ts";
+import { fuzzGroupLog } from "./group-log.fuzz.ts";
 import { appended, bytesOf, created, directory, openLog, snapshotOf, viewOf } from "./testing/log-bed.ts";
 
 const memory = (): MemoryIo => new MemoryIo({ random: seededRandom(5) });
@@ -166,4 +167,10 @@ test("closing twice is fine, and afterwards nothing is taken", async () => {
   await Promise.all([log.close(), log.close()]);
   await expect(log.append([created(1)])).rejects.toBeInstanceOf(CfsError);
   io.pool.assertNoLeak();
+});
+
+test("decoders take nonsense without harm", () => {
+  const { decoded, refused } = fuzzGroupLog(20_000, 7);
+  expect(decoded).toBeGreaterThan(2000);
+  expect(refused).toBeGreaterThan(2000);
 });

@@ -3,7 +3,8 @@
  * closes, which happens when the test says so and also when the test process is killed.
  *
  * It ends the processes that carry the testbed's mark in their environment (each by its id), unmounts everything below the base directory, the
- * deepest first, and removes the directory. So one path of code cleans up after success, failure, SIGINT and SIGKILL.
+ * deepest first, and removes the directory. So one path of code cleans up after success, failure, SIGINT and SIGKILL. Looking at a process that hangs in exec,
+ * because a file of its own is on a mount that nobody serves, hangs as well: each look has a time limit.
  */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
@@ -19,7 +20,7 @@ stop() {
   for environ in /proc/[0-9]*/environ; do
     pid=\${environ#/proc/}; pid=\${pid%/environ}
     [ "$pid" = $$ ] && continue
-    if tr '\\0' '\\n' < "$environ" 2>/dev/null | grep -qxF "${testbedVariable}=$base"; then kill -9 "$pid"; fi
+    if timeout -s KILL 2 cat "$environ" 2>/dev/null | tr '\\0' '\\n' | grep -qxF "${testbedVariable}=$base"; then kill -9 "$pid"; fi
   done
 } 2>/dev/null
 unmount() {
