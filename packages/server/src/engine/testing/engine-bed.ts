@@ -1,11 +1,10 @@
 /** A real engine over drives in memory, driven by commands, with a plain copy of every file to compare with. For tests. */
 import { randomFillSync } from "node:crypto";
-import { inodeNumber, rootInode, silentLogger, systemClock } from "@cfs/core";
+import { assert, inodeNumber, rootInode, silentLogger, systemClock } from "@cfs/core";
 import type { ClientId, InodeNumber, Name } from "@cfs/core";
 import { checkState, MemoryKv } from "@cfs/metadata";
 import type { Command, KvWrite, Segment, ShardStore, Write } from "@cfs/metadata";
 import { MemoryIo, seededRandom } from "@cfs/storage";
-import { expect } from "vitest";
 import { Engine } from "../engine.ts";
 
 const change = { caller: { uid: 0, gid: 0, groups: null }, time: { sec: 1, nsec: 0 } } as const;
@@ -63,7 +62,7 @@ export class EngineBed implements AsyncDisposable {
 
   run(command: Command): void {
     const { outcome } = this.engine.driver.propose({ command, clientId: null, seq: 0, payload: [] });
-    expect(outcome.errno, command.type).toBe(0);
+    assert(outcome.errno === 0, `${command.type} succeeds`);
   }
 
   create(): InodeNumber {
@@ -110,18 +109,19 @@ export class EngineBed implements AsyncDisposable {
     return found;
   }
 
-  /** Every byte of every file is right, and so is every counter. */
-  async check(): Promise<void> {
+  /** What is wrong of every byte of every file, and of every counter. */
+  async check(): Promise<string[]> {
+    const problems: string[] = [];
     for (const [ino, bytes] of this.files) {
       for (let at = 0; at < bytes.length; at += 1 << 20) {
         const want = bytes.subarray(at, at + (1 << 20));
         const range = await this.engine.reads.read(ino, at, want.length);
-        expect(Buffer.concat(range.parts).equals(want), `inode ${ino} at ${at}`).toBe(true);
+        if (!Buffer.concat(range.parts).equals(want)) problems.push(`inode ${ino} has other bytes at ${at}`);
         range.release();
       }
     }
     await this.engine.driver.checkpoint();
-    expect(await checkState(this.#store)).toEqual([]);
+    return [...problems, ...(await checkState(this.#store)).map(({ what, id, message }) => `${what} ${id}: ${message}`)];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
