@@ -14,6 +14,7 @@ export default defineConfig({
           include: ["{packages,native,scripts}/**/*.test.ts"],
           exclude: ["**/node_modules/**", "**/dist/**"],
           testTimeout: 30_000,
+          hookTimeout: 30_000,
         },
       },
       {

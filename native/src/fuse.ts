@@ -60,8 +60,6 @@ export interface FuseDeviceOptions {
   readonly replyCount?: number;
   /** Room for the heads of the replies of one flush. Default 1 MiB. */
   readonly arenaBytes?: number;
-  /** Batches served per wake-up before the event loop gets its turn. Default 4. */
-  readonly roundsMax?: number;
 }
 
 export interface FuseDeviceHandlers {
@@ -153,9 +151,9 @@ export class FuseDevice {
   #isClosed = false;
 
   constructor(options: FuseDeviceOptions) {
-    const { fd, ownsFd, slotCount = 64, maxWriteBytes = 1 << 20, replyCount = 256, arenaBytes = 1 << 20, roundsMax = 4 } = options;
+    const { fd, ownsFd, slotCount = 64, maxWriteBytes = 1 << 20, replyCount = 256, arenaBytes = 1 << 20 } = options;
     assert(slotCount >= 1 && slotCount <= 1024, "a FUSE device has 1 to 1024 slots");
-    const complete = { fd, ownsFd, slotCount, maxWriteBytes, replyCount, arenaBytes, roundsMax };
+    const complete = { fd, ownsFd, slotCount, maxWriteBytes, replyCount, arenaBytes };
     try {
       this.#binding = new (addon().FuseDeviceBinding)(complete, (count, errno) => this.#onBatch(count, errno));
     } catch (cause) {

@@ -153,8 +153,6 @@ pub struct FuseDeviceOptions {
     pub max_write_bytes: u32,
     pub reply_count: u32,
     pub arena_bytes: u32,
-    /// How often one wake-up may read again after its replies went out, before the event loop gets its turn.
-    pub rounds_max: u32,
 }
 
 #[napi(object)]
@@ -194,7 +192,7 @@ impl FuseDeviceBinding {
         .ok_or_else(|| Error::new(Status::InvalidArg, "FUSE buffer sizes are out of range".to_owned()))?;
         let region = Arc::new(Region::new(layout).map_err(failed)?);
         let device = Device::new(options.fd, options.owns_fd, region).map_err(failed)?;
-        let poll = Poll::open(env.raw(), device, on_batch.raw(), options.rounds_max)?;
+        let poll = Poll::open(env.raw(), device, on_batch.raw())?;
         Ok(Self { poll })
     }
 

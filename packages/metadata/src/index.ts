@@ -92,3 +92,4 @@ export { multiRaftDefaults } from "./shard/shard-options.ts";
 export type { MultiRaftListener, MultiRaftOptions, MultiRaftParts } from "./shard/shard-options.ts";
 export type { AppliedCommand, MachineOpener, SnapshotReader, SnapshotWriter, StateMachine } from "./shard/state-machine.ts";
 export type { Applied, CallOptions } from "./shard/waiters.ts";
+export { decodePeerBatch, encodePeerBatch, peerBatchVersion } from "./shard/peer-batch-format.ts";

@@ -3,7 +3,7 @@
  *
  *   node --conditions=cfs-source packages/raft-ts/src/raft.bench.ts [seconds per figure] [proposals per batch]
  *
- * Batched: so many proposals, then everything is delivered until nothing moves. Unbatched: one. Each counts as committed when all three have applied it.
+ * Per second of CPU: what an idle core would do; on a busy machine the wall clock says less. Batched: so many proposals, then everything is delivered until nothing moves. Unbatched: one. Each counts as committed when all three have applied it.
  */
 import { MemoryLog } from "./memory-log.ts";
 import type { Message } from "./message.ts";
@@ -90,10 +90,16 @@ function measure(name: string, batch: number, isEncoded = false): void {
   run(performance.now() + 500);
   const before = group.nodes.map(({ applied }) => applied);
   const startMs = performance.now();
+  const startCpu = process.cpuUsage();
   const count = run(startMs + secondsPerFigure * 1000);
   const seconds = (performance.now() - startMs) / 1000;
+  const { user, system } = process.cpuUsage(startCpu);
+  const cpuSeconds = (user + system) / 1e6;
   for (const [at, { applied }] of group.nodes.entries()) if (applied - (before[at] ?? 0) !== count) throw new Error("not all are applied");
-  console.log(`${name.padEnd(40)} ${Math.round(count / seconds).toLocaleString("en")}/s, ${((seconds / count) * 1e9).toFixed(0)} ns each`);
+  const perSecond = (time: number): string => Math.round(count / time).toLocaleString("en");
+  console.log(
+    `${name.padEnd(40)} ${perSecond(seconds)}/s, per second of CPU ${perSecond(cpuSeconds)} (${((cpuSeconds / count) * 1e9).toFixed(0)} ns each)`,
+  );
 }
 
 function measureIdle(): void {

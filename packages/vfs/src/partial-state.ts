@@ -20,9 +20,9 @@ import type { ListedEntry } from "./remote.ts";
 import { XattrCache } from "./xattr-cache.ts";
 
 export interface CacheBudgets {
-  /** Inodes without their inline data; about 0.6 KiB each. Default 100,000. */
+  /** Inodes without their inline data; about 0.6 KiB each. Default 80,000. */
   readonly inodes: number;
-  /** Names over all directories; about 0.2 KiB each. Default 200,000. */
+  /** Names over all directories; about 0.2 KiB each. Default 160,000. */
   readonly names: number;
   /** Directories with more entries than this are not taken in by listing them. Default 50,000. */
   readonly namesPerDirectory: number;
@@ -33,8 +33,8 @@ export interface CacheBudgets {
 }
 
 export const cacheBudgetDefaults: CacheBudgets = {
-  inodes: 100_000,
-  names: 200_000,
+  inodes: 80_000,
+  names: 160_000,
   namesPerDirectory: 50_000,
   inlineBytes: 32 << 20,
   xattrBytes: 8 << 20,

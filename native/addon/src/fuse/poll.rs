@@ -6,13 +6,14 @@
 //! The end of an environment runs the async clean-up hook, which closes and holds the loop open until libuv let go.
 
 use crate::uv::{self, UvPoll};
-use cfs_fuse::{Batch, Device, Notifier, REPLY_WORDS, Region, Reply};
+use cfs_fuse::{Batch, Device, Notifier, Patience, REPLY_WORDS, Region, Reply};
 use napi::{Error, Result, Status, sys};
 use std::cell::{Cell, RefCell};
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 const EBADF: c_int = 9;
 
@@ -32,7 +33,9 @@ pub struct Poll {
     callback: Cell<sys::napi_ref>,
     hook: Cell<sys::napi_async_cleanup_hook_handle>,
     state: Cell<State>,
-    rounds_max: u32,
+    patience: RefCell<Patience>,
+    /// Replies of the batch that JavaScript has before it.
+    answered: Cell<u32>,
     /// Scratch of `flush`: addresses and lengths of one reply's parts.
     parts: RefCell<Vec<(*const u8, usize)>>,
 }
@@ -42,7 +45,7 @@ fn check(status: sys::napi_status, what: &str) -> Result<()> {
 }
 
 impl Poll {
-    pub fn open(env: sys::napi_env, device: Device, on_batch: sys::napi_value, rounds_max: u32) -> Result<Rc<Self>> {
+    pub fn open(env: sys::napi_env, device: Device, on_batch: sys::napi_value) -> Result<Rc<Self>> {
         let mut event_loop = ptr::null_mut();
         // SAFETY: env is the live environment of the calling constructor.
         check(unsafe { sys::napi_get_uv_event_loop(env, &mut event_loop) }, "no event loop")?;
@@ -65,7 +68,8 @@ impl Poll {
             callback: Cell::new(ptr::null_mut()),
             hook: Cell::new(ptr::null_mut()),
             state: Cell::new(State::Paused),
-            rounds_max: rounds_max.max(1),
+            patience: RefCell::new(Patience::new(std::thread::available_parallelism().map_or(1, usize::from))),
+            answered: Cell::new(0),
             parts: RefCell::new(Vec::new()),
         });
         let strong = Rc::into_raw(Rc::clone(&poll)).cast_mut().cast::<c_void>();
@@ -140,6 +144,7 @@ impl Poll {
     }
 
     pub fn flush(&self, env: sys::napi_env, count: u32, array: sys::napi_value) -> Result<u32> {
+        self.answered.set(self.answered.get() + count);
         let layout = self.region.layout;
         if count as usize > layout.reply_count {
             return Err(Error::new(Status::InvalidArg, format!("{count} replies do not fit {} descriptors", layout.reply_count)));
@@ -166,25 +171,49 @@ impl Poll {
         Ok(failures)
     }
 
-    /// Reads and answers until nothing waits, the rounds are used up, or JavaScript paused or closed.
+    /// Reads and answers until nothing comes, the time is used up, or JavaScript paused or closed.
     fn serve(&self) {
-        for _ in 0..self.rounds_max {
-            let batch = match self.device.borrow().as_ref() {
-                Some(device) => device.read_batch(),
-                None => return,
-            };
+        let until = self.patience.borrow().serve_until();
+        let mut may_look = false;
+        loop {
+            let batch = self.read(may_look);
             if batch.errno != 0 {
                 // Nothing will ever come again; watching on would spin.
                 self.pause();
             }
+            self.answered.set(0);
             if (batch.count != 0 || batch.errno != 0) && !self.call(&batch) {
                 // The environment is ending and these requests will never be answered. Node may be waiting for a file system call of
                 // its own on this very mount, so the connection must not outlive the answers.
                 self.close();
                 return;
             }
-            if batch.count == 0 || batch.errno != 0 || self.state.get() != State::Watching {
+            if batch.count == 0 || batch.errno != 0 || self.state.get() != State::Watching || Instant::now() > until {
                 return;
+            }
+            // Who waits for an answer from elsewhere sends nothing meanwhile, and that answer comes through the event loop.
+            may_look = self.answered.get() as usize >= batch.count;
+        }
+    }
+
+    /// The requests that wait; with `may_look` also those that come within the device's patience.
+    fn read(&self, may_look: bool) -> Batch {
+        let nothing = Batch { count: 0, errno: 0, more: false };
+        let device = self.device.borrow();
+        let Some(device) = device.as_ref() else { return nothing };
+        let first = device.read_batch();
+        if !may_look || first.count != 0 || first.errno != 0 {
+            return first;
+        }
+        let mut patience = self.patience.borrow_mut();
+        let Some(until) = patience.look_until() else { return nothing };
+        loop {
+            std::thread::yield_now();
+            let batch = device.read_batch();
+            let found = batch.count != 0 || batch.errno != 0;
+            if found || Instant::now() > until {
+                patience.looked(found);
+                return batch;
             }
         }
     }

@@ -6,9 +6,11 @@
 mod device;
 mod error;
 mod mount;
+mod patience;
 mod region;
 
 pub use device::{Batch, Device, Notifier, REPLY_WORDS, Reply};
 pub use error::FuseError;
 pub use mount::{Method, MountOptions, UnmountOptions, mount, unmount};
+pub use patience::Patience;
 pub use region::{HEAD_BYTES, Layout, Region};

@@ -60,7 +60,10 @@ export class GroupReplica<Result> {
   #appliedIndex: number;
   /** What changed in the hard state but need not be durable yet. */
   #lazyHardState: HardState | null = null;
+  /** A stream whose leader went away stays here until the next one begins. */
   #incoming: SnapshotWriter | null = null;
+  /** The state is being replaced. */
+  #isActivating = false;
   #compaction: SnapshotMeta | null = null;
   #checkpoint: Promise<void> | null = null;
   /** Not looked at again before the log has grown to this. */
@@ -156,8 +159,7 @@ export class GroupReplica<Result> {
   }
 
   #openSnapshot(): SnapshotSource | null {
-    // While a snapshot comes in, the state is about to be another.
-    if (this.isClosed || this.#incoming !== null) return null;
+    if (this.isClosed || this.#isActivating) return null;
     const reader = this.#machine.openSnapshot();
     const { index } = reader;
     const term = this.#entries.term(index);
@@ -277,8 +279,12 @@ export class GroupReplica<Result> {
   /** The log says that the staged snapshot is the state now. */
   async activate(meta: SnapshotMeta): Promise<void> {
     assert(this.#incoming !== null, "what is activated was staged");
+    this.#isActivating = true;
+    // The state that it makes durable is about to be another.
+    await this.#checkpoint;
     await this.#incoming.activate();
     this.#incoming = null;
+    this.#isActivating = false;
     assert(this.#machine.appliedIndex === meta.index, "the state is the snapshot's");
     this.#appliedIndex = meta.index;
     this.waiters.forget(meta.index);
@@ -332,8 +338,7 @@ export class GroupReplica<Result> {
 
   /** Makes the state durable and lets the log before it go, aside from the turns. */
   compact(): void {
-    if (this.#checkpoint !== null || this.isClosed || this.#incoming !== null || this.#appliedIndex === this.#entries.snapshot.index)
-      return;
+    if (this.#checkpoint !== null || this.isClosed || this.#isActivating || this.#appliedIndex === this.#entries.snapshot.index) return;
     this.#checkpoint = this.#compactNow()
       .catch((reason: unknown) => this.#parts.fail(CfsError.from(reason)))
       .finally(() => {
@@ -343,7 +348,7 @@ export class GroupReplica<Result> {
 
   async #compactNow(): Promise<void> {
     const durableIndex = await this.#machine.checkpoint();
-    if (this.isClosed || this.#incoming !== null) return;
+    if (this.isClosed) return;
     const { compactBytes, compactEntries, compactFactorMax } = this.#parts.options;
     const entries = this.#entries;
     const count = entries.lastIndex - entries.snapshot.index;

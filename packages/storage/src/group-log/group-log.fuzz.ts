@@ -1,12 +1,12 @@
 /**
- * Seeded nonsense at the decoders of the group log: `node --conditions=cfs-source packages/storage/src/group-log/group-log.fuzz.ts [COUNT] [SEED]`.
+ * Seeded nonsense at the decoders of the group log and of the batches between nodes: `node --conditions=cfs-source packages/storage/src/group-log/group-log.fuzz.ts [COUNT] [SEED]`.
  *
  * Half of the inputs are valid streams with some bytes changed, cut or doubled. Whatever comes in, a decoder gives records or throws CORRUPT; it never
  * fails otherwise, hangs, or gives more bytes than it was given.
  */
 import { ByteWriter, CfsError } from "@cfs/core";
 import type { Random } from "@cfs/core";
-import { decodeEnvelope, decodeGroupRecords, encodeEnvelope, encodeGroupRecord } from "@cfs/metadata";
+import { decodeEnvelope, decodeGroupRecords, decodePeerBatch, encodeEnvelope, encodeGroupRecord, encodePeerBatch } from "@cfs/metadata";
 import type { GroupRecord } from "@cfs/metadata";
 
 import { seededRandom } from "../device/seeded-random.ts";
@@ -71,6 +71,28 @@ function weigh(input: Uint8Array): number {
   return sizeBytes;
 }
 
+function batchOf(random: Random): Uint8Array {
+  const [group, index, term] = [1 + below(random, 300), 1 + below(random, 2 ** 40), 1 + below(random, 2 ** 20)];
+  const entries = [{ term, index: index + 1, kind: 1 as const, data: new Uint8Array(below(random, 30)) }];
+  const message = { type: "append" as const, from: 1, to: 2, term, prevIndex: index, prevTerm: term, commit: index, entries };
+  const batch = encodePeerBatch([
+    { type: "payloads", group, payloads: [{ index, term, bytes: new Uint8Array(below(random, 30)) }] },
+    { type: "raft", group, message, gate: index, held: 0 },
+    { type: "want", group, entries: [{ index, term }] },
+    { type: "held", group, replica: 3, term, index },
+  ]);
+  for (let count = 1 + below(random, 3); count > 0; count--) batch[below(random, batch.length)] = below(random, 256);
+  return random.next() < 0.3 ? batch.subarray(0, below(random, batch.length)) : batch;
+}
+
+function refusedOrNot(at: number, seed: number, decode: () => unknown): void {
+  try {
+    decode();
+  } catch (reason) {
+    if (!(reason instanceof CfsError) || reason.code !== "CORRUPT") throw new Error(`input ${at} of seed ${seed}`, { cause: reason });
+  }
+}
+
 export function fuzzGroupLog(count: number, seed: number): { readonly decoded: number; readonly refused: number } {
   const random = seededRandom(seed);
   const counts = { decoded: 0, refused: 0 };
@@ -84,6 +106,7 @@ export function fuzzGroupLog(count: number, seed: number): { readonly decoded: n
       if (!(reason instanceof CfsError) || reason.code !== "CORRUPT") throw new Error(`input ${at} of seed ${seed}`, { cause: reason });
       counts.refused++;
     }
+    refusedOrNot(at, seed, () => decodePeerBatch(batchOf(random)));
     if (at % 16 !== 0) continue;
     block.set(input.subarray(0, 512), below(random, 3500));
     decodeSector(block, 0, at, 4096, crc32cTable);

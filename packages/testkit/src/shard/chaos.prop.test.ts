@@ -18,24 +18,19 @@ test("nothing that was answered is lost or changed, whatever happens to power an
   expect(totals.answered).toBeGreaterThan(count);
 });
 
-/** The first seed that finds each planted bug; `chaos.bench.ts 1 300 NAME` looks for it anew after a change of the faults. */
-const seedOfBug: Readonly<Record<string, number>> = {
-  sendBeforePersist: 1,
-  applyBeforePersist: 1,
-  loseHardState: 1,
-  forgetInstalledSnapshot: 15,
-  ignoreCommitGate: 1,
-  countOneHolder: 1,
-  takeEntryWithoutPayload: 259,
-  countPayloadBeforeDurable: 25,
-  readBeforeApplied: 12,
-  compactBeyondDurable: 26,
-};
+/** Found within so many seeds; which one it is changes with every change of driver, raft-ts or faults. */
+const plantedSeedsMax = 300;
 
-test("every planted bug is found", { timeout: 120_000 }, async () => {
-  expect(Object.keys(seedOfBug).toSorted()).toEqual(Object.keys(plantedDriverBugs).toSorted());
-  for (const [bug, seed] of Object.entries(seedOfBug)) {
-    const chaos = await Chaos.run({ seed, rules: driverRulesWithBug(bug) });
-    expect(chaos.violations, `${bug} with seed ${seed}`).not.toEqual([]);
+test("every planted bug is found", { timeout: 600_000 }, async () => {
+  const found: string[] = [];
+  for (const bug of Object.keys(plantedDriverBugs)) {
+    let seed = 1;
+    for (; seed <= plantedSeedsMax; seed++) {
+      const chaos = await Chaos.run({ seed, rules: driverRulesWithBug(bug) });
+      if (chaos.violations.length > 0) break;
+    }
+    expect(seed, bug).toBeLessThanOrEqual(plantedSeedsMax);
+    found.push(`${bug} ${seed}`);
   }
+  console.log(`seeds that find planted bugs: ${found.join(", ")}`);
 });

@@ -54,7 +54,7 @@ export class Chaos {
   static async run(options: ChaosOptions): Promise<Chaos> {
     const bed = await ShardBed.start({
       seed: options.seed,
-      driver: { compactEntries: 30, compactBytes: 64 << 10, quiesceTicks: 15, payloadBytesMax: 4000, ...options.driver },
+      driver: { compactEntries: 30, compactBytes: 64 << 10, quiesceTicks: 15, payloadBytesMax: 2500, ...options.driver },
       log: { fileBytes: 64 << 10, frameBytes: 32 << 10, reclaimBytes: 3 * (64 << 10) },
       ...(options.rules === undefined ? {} : { rules: options.rules }),
     });
