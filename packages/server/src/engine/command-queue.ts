@@ -8,8 +8,9 @@
  */
 import { CfsError } from "@cfs/core";
 import type { ClientId } from "@cfs/core";
-import type { ClientCommand, Proposed, ShardDriver, ShardLog, Write } from "@cfs/metadata";
+import type { ClientCommand, KvState, Proposed, ShardDriver, ShardLog, Write } from "@cfs/metadata";
 import type { BufferPool } from "@cfs/storage";
+import { isDivisible, stepsOf } from "./bounded-steps.ts";
 import type { Capacity } from "./capacity.ts";
 import type { PackQueue } from "./pack-queue.ts";
 import { givePayload } from "./payload-pool.ts";
@@ -41,6 +42,7 @@ type Item =
   | { readonly kind: "request"; readonly answer: () => void };
 
 export interface CommandQueueParts {
+  readonly state: KvState;
   readonly driver: ShardDriver;
   readonly log: ShardLog;
   readonly writer: SegmentWriter;
@@ -150,11 +152,30 @@ export class CommandQueue {
         if (this.#isClosed) return;
       }
       if (item.kind === "group") await this.#runGroup(item);
-      else {
+      else if (item.kind === "command" && isDivisible(item.command)) {
+        const rest = await this.#runSteps(item.command);
+        if (this.#isClosed) return;
+        this.#items.shift();
+        this.#propose(item.seq, rest, item.payload);
+      } else {
         this.#items.shift();
         if (item.kind === "request") item.answer();
         else this.#propose(item.seq, item.command, item.payload);
       }
+    }
+  }
+
+  /** Does what is too much for one turn before the command itself; returns what is left of it. Its number is used by the last step only. */
+  async #runSteps(command: ClientCommand): Promise<ClientCommand> {
+    const { state, driver } = this.#parts;
+    const steps = stepsOf(state, command);
+    for (let step = steps.next(); ; step = steps.next()) {
+      if (step.done) return step.value;
+      const { place, outcome } = driver.propose({ command: step.value, clientId: null, seq: 0, payload: [] });
+      // The command itself will fail in the same way, and its sender hears of it.
+      if (outcome.errno !== 0) return command;
+      await driver.durable(place.index);
+      if (this.#isClosed) return command;
     }
   }
 

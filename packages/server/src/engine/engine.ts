@@ -127,7 +127,7 @@ export class Engine {
     this.sessions = new SessionService({
       driver,
       state,
-      queue: { driver, log: journal, writer: this.writer, packQueue: this.packQueue, pool, capacity },
+      queue: { state, driver, log: journal, writer: this.writer, packQueue: this.packQueue, pool, capacity },
       handler,
       capacity,
       pool,
