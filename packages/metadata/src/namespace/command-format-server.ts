@@ -5,7 +5,16 @@
 import type { ByteReader, ByteWriter } from "@cfs/core";
 import { readMoment, readWrite, writeMoment, writeWrite } from "./command-parts.ts";
 import type { ClientCommand, Command, Format, NewSegment, Publish, Relocate, Swap, WriteSegment } from "./commands.ts";
-import { readChunk, readList, readPlace, readSegmentId, readSource, writeChunk, writePlace, writeSource } from "./content-format.ts";
+import {
+  readChunkShape,
+  readList,
+  readPlace,
+  readSegmentId,
+  readSource,
+  writeChunkShape,
+  writePlace,
+  writeSource,
+} from "./content-format.ts";
 import { readMend, writeMend } from "./mend-format.ts";
 import { corrupt, readClientId, readId, readInodeNumber } from "./record-format.ts";
 import { readDrive, writeDrive } from "./system-format.ts";
@@ -32,7 +41,8 @@ function writeNewSegment(writer: ByteWriter, segment: NewSegment): void {
   writer.varint(segment.places.length);
   for (const place of segment.places) writePlace(writer, place);
   writer.varint(segment.chunks.length);
-  for (const chunk of segment.chunks) writeChunk(writer, chunk);
+  // The references of a new segment, always 0, have their place in the format.
+  for (const chunk of segment.chunks) writeChunkShape(writer, chunk).varint(0);
 }
 
 function readNewSegment(reader: ByteReader): NewSegment {
@@ -42,7 +52,11 @@ function readNewSegment(reader: ByteReader): NewSegment {
   const fragmentBytes = reader.varint();
   const segmentBytes = reader.varint();
   const places = readList(reader, reader.varint(), readPlace);
-  const chunks = readList(reader, reader.varint(), readChunk);
+  const chunks = readList(reader, reader.varint(), () => {
+    const shape = readChunkShape(reader);
+    if (reader.varint() !== 0) corrupt("a new segment has references");
+    return shape;
+  });
   return { id, k, m, fragmentBytes, segmentBytes, places, chunks };
 }
 

@@ -7,7 +7,7 @@
  */
 import type { Mend } from "./mend.ts";
 import type { ClientId, InodeNumber, Name, SegmentId } from "@cfs/core";
-import type { ChunkRecord, DriveRecord, ExtentSource, FileKind, FragmentPlace } from "./records.ts";
+import type { ChunkShape, DriveRecord, ExtentSource, FileKind, FragmentPlace } from "./records.ts";
 
 export interface Caller {
   readonly uid: number;
@@ -166,8 +166,8 @@ export interface NewSegment {
   readonly fragmentBytes: number;
   readonly segmentBytes: number;
   readonly places: readonly FragmentPlace[];
-  /** refs are 0: the extents that follow in the same command count them. */
-  readonly chunks: readonly ChunkRecord[];
+  /** Without references: the extents that follow in the same command count them. */
+  readonly chunks: readonly ChunkShape[];
 }
 
 /** A large write that went straight to a segment: the segment appears and the writes point at it, at once. */

@@ -1,7 +1,7 @@
 /**
  * Binary form of what says where bytes are: the values of keys E, M, S and J.
  *
- * Every record begins with its version (1). v = varint.
+ * Every record begins with its version: 1, a segment 2. v = varint.
  *
  *     source   | 0 | fileId v | recordOffset v | payloadOffset v |      journal
  *              | 1 | segment v | chunkIndex v | rawOffset v |           chunk
@@ -10,19 +10,31 @@
  *     runs     | count v | gap to the run before v, length v | …
  *     segment  | id v | generation v | k 1 | m 1 | fragmentBytes v | segmentBytes v | k+m places | chunk count v | chunks | liveBytes v |
  *     place    | drive v | container v | offset/4096 v |
- *     chunk    | storedOffset v | storedBytes v | rawBytes v | codec 1 | refs v |
+ *     chunk    | storedOffset v | storedBytes v | rawBytes v | codec 1 | refs v | extentBytes v, not in version 1 |
  *     journal  | fileId v | liveExtents v | liveBytes v |
  *
  * Invariant: decoders give well-formed records (sorted, disjoint, inside their region) or throw CORRUPT.
  * Memory is bounded by the input: nothing is allocated for a count before its elements are read.
+ * A segment of version 1 counts each reference as one to the whole chunk: as many live bytes as it says, until fsck has counted them.
  */
 import { ByteReader, ByteWriter, assert } from "@cfs/core";
 import type { SegmentId } from "@cfs/core";
 import { corrupt } from "./record-format.ts";
 import { regionBytes } from "./records.ts";
-import type { ChunkRecord, Extent, ExtentSource, FragmentPlace, JournalFileUse, Region, RegionRuns, Segment } from "./records.ts";
+import type {
+  ChunkRecord,
+  ChunkShape,
+  Extent,
+  ExtentSource,
+  FragmentPlace,
+  JournalFileUse,
+  Region,
+  RegionRuns,
+  Segment,
+} from "./records.ts";
 
 const version = 1;
+const segmentVersion = 2;
 const placeUnitBytes = 4096;
 const shared = new ByteWriter(8192);
 const reserved: ExtentSource = Object.freeze({ kind: "reserved" });
@@ -126,18 +138,18 @@ export function readPlace(reader: ByteReader): FragmentPlace {
   return { drive, container, offsetBytes };
 }
 
-export function writeChunk(writer: ByteWriter, chunk: ChunkRecord): void {
-  writer.varint(chunk.storedOffsetBytes).varint(chunk.storedBytes).varint(chunk.rawBytes).u8(chunk.codec).varint(chunk.refs);
+export function writeChunkShape(writer: ByteWriter, chunk: ChunkShape): ByteWriter {
+  return writer.varint(chunk.storedOffsetBytes).varint(chunk.storedBytes).varint(chunk.rawBytes).u8(chunk.codec);
 }
 
-export function readChunk(reader: ByteReader): ChunkRecord {
-  return {
-    storedOffsetBytes: reader.varint(),
-    storedBytes: reader.varint(),
-    rawBytes: reader.varint(),
-    codec: reader.u8(),
-    refs: reader.varint(),
-  };
+export function readChunkShape(reader: ByteReader): ChunkShape {
+  return { storedOffsetBytes: reader.varint(), storedBytes: reader.varint(), rawBytes: reader.varint(), codec: reader.u8() };
+}
+
+function readChunk(reader: ByteReader, found: number): ChunkRecord {
+  const shape = readChunkShape(reader);
+  const refs = reader.varint();
+  return { ...shape, refs, extentBytes: found === 1 ? refs * shape.rawBytes : reader.varint() };
 }
 
 export function readList<T>(reader: ByteReader, count: number, read: (reader: ByteReader) => T): T[] {
@@ -147,16 +159,18 @@ export function readList<T>(reader: ByteReader, count: number, read: (reader: By
 }
 
 export function encodeSegment(segment: Segment): Uint8Array {
-  shared.u8(version).varint(segment.id).varint(segment.generation).u8(segment.k).u8(segment.m);
+  shared.u8(segmentVersion).varint(segment.id).varint(segment.generation).u8(segment.k).u8(segment.m);
   shared.varint(segment.fragmentBytes).varint(segment.segmentBytes);
   for (const place of segment.places) writePlace(shared, place);
   shared.varint(segment.chunks.length);
-  for (const chunk of segment.chunks) writeChunk(shared, chunk);
+  for (const chunk of segment.chunks) writeChunkShape(shared, chunk).varint(chunk.refs).varint(chunk.extentBytes);
   return shared.varint(segment.liveBytes).take();
 }
 
 export function decodeSegment(bytes: Uint8Array): Segment {
-  const reader = begin(bytes, "a segment record");
+  const reader = new ByteReader(bytes, "a segment record");
+  const found = reader.u8();
+  if (found !== 1 && found !== segmentVersion) corrupt("a segment record has an unknown version");
   const id = readSegmentId(reader);
   const generation = reader.varint();
   const k = reader.u8();
@@ -164,7 +178,7 @@ export function decodeSegment(bytes: Uint8Array): Segment {
   const fragmentBytes = reader.varint();
   const segmentBytes = reader.varint();
   const places = readList(reader, k + m, readPlace);
-  const chunks = readList(reader, reader.varint(), readChunk);
+  const chunks = readList(reader, reader.varint(), () => readChunk(reader, found));
   const liveBytes = reader.varint();
   reader.end();
   return { id, generation, k, m, fragmentBytes, segmentBytes, places, chunks, liveBytes };

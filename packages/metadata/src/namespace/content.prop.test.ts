@@ -13,7 +13,7 @@ import type { Command, NewSegment, Swap, Write } from "./commands.ts";
 import { shiftSource } from "./content/extents.ts";
 import { locate, seek, seekData, seekHole } from "./queries.ts";
 import { regionBytes } from "./records.ts";
-import type { ChunkRecord, ExtentSource, Inode } from "./records.ts";
+import type { ChunkShape, ExtentSource, Inode } from "./records.ts";
 import { listZombies } from "./state-scans.ts";
 import { ModelFile, reservedSymbol, Shelf } from "./testing/model-content.ts";
 import type { Symbols } from "./testing/model-content.ts";
@@ -210,12 +210,12 @@ class Game {
   #newSegment(chunks: readonly Symbols[]): NewSegment {
     this.#segments += 1;
     const id = this.#segments as SegmentId;
-    const records: ChunkRecord[] = [];
+    const records: ChunkShape[] = [];
     let at = 0;
     chunks.forEach((symbols, index) => {
       this.shelf.putChunk(id, index, symbols);
       const storedBytes = 1 + (symbols.length >>> 1);
-      records.push({ storedOffsetBytes: at, storedBytes, rawBytes: symbols.length, codec: 1, refs: 0 });
+      records.push({ storedOffsetBytes: at, storedBytes, rawBytes: symbols.length, codec: 1 });
       at += storedBytes;
     });
     const places = [0, 1, 2].map((drive) => ({ drive, container: id, offsetBytes: 8192 * id }));

@@ -10,10 +10,11 @@
  *     marks, reconnect   | ino v |
  *     xattrs    | ino v | count v | name utf8 | … |
  *     counters  | nextInodeCount v | nextSegment v |
+ *     extentBytes   as segment
  */
 import type { ByteReader, ByteWriter, InodeNumber } from "@cfs/core";
 import { readList, readSegmentId } from "./content-format.ts";
-import type { Mend, MendItem } from "./mend.ts";
+import type { ChunkDelta, Mend, MendItem } from "./mend.ts";
 import { usageNames } from "./mend.ts";
 import { corrupt, readInodeNumber } from "./record-format.ts";
 
@@ -28,6 +29,7 @@ const kinds = [
   "xattrs",
   "counters",
   "reconnect",
+  "extentBytes",
 ] as const satisfies readonly MendItem["kind"][];
 
 function writeSigned(writer: ByteWriter, value: number): ByteWriter {
@@ -37,6 +39,15 @@ function writeSigned(writer: ByteWriter, value: number): ByteWriter {
 function readSigned(reader: ByteReader): number {
   const value = reader.varint();
   return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+}
+
+function writeDeltas(writer: ByteWriter, deltas: readonly ChunkDelta[]): void {
+  writer.varint(deltas.length);
+  for (const { chunkIndex, delta } of deltas) writeSigned(writer.varint(chunkIndex), delta);
+}
+
+function readDeltas(reader: ByteReader): ChunkDelta[] {
+  return readList(reader, reader.varint(), () => ({ chunkIndex: reader.varint(), delta: readSigned(reader) }));
 }
 
 function writeItem(writer: ByteWriter, item: MendItem): unknown {
@@ -49,9 +60,9 @@ function writeItem(writer: ByteWriter, item: MendItem): unknown {
       writeSigned(writer, item.entryDelta);
       return writeSigned(writer, item.allocatedDelta).varint(item.parent);
     case "segment":
-      writer.varint(item.segment).varint(item.refs.length);
-      for (const { chunkIndex, delta } of item.refs) writeSigned(writer.varint(chunkIndex), delta);
-      return undefined;
+      return writeDeltas(writer.varint(item.segment), item.refs);
+    case "extentBytes":
+      return writeDeltas(writer.varint(item.segment), item.bytes);
     case "journal":
       return writeSigned(writeSigned(writer.varint(item.fileId), item.extentsDelta), item.bytesDelta);
     case "regions":
@@ -87,11 +98,9 @@ function readItem(reader: ByteReader): MendItem {
     case "inode":
       return readInodeItem(reader);
     case "segment":
-      return {
-        kind,
-        segment: readSegmentId(reader),
-        refs: readList(reader, reader.varint(), () => ({ chunkIndex: reader.varint(), delta: readSigned(reader) })),
-      };
+      return { kind, segment: readSegmentId(reader), refs: readDeltas(reader) };
+    case "extentBytes":
+      return { kind, segment: readSegmentId(reader), bytes: readDeltas(reader) };
     case "journal":
       return { kind, fileId: reader.varint(), extentsDelta: readSigned(reader), bytesDelta: readSigned(reader) };
     case "regions":

@@ -8,7 +8,7 @@
  */
 import { rootInode } from "@cfs/core";
 import type { InodeNumber, Name, SegmentId } from "@cfs/core";
-import { isCandidate, storedBytesOf } from "./content/accounting.ts";
+import { isCandidate, liveBytesOf, storedBytesOf } from "./content/accounting.ts";
 import { done, fail } from "./outcome.ts";
 import type { Inode, Usage } from "./records.ts";
 import type { ContentState, Outcome, State } from "./state.ts";
@@ -25,6 +25,11 @@ export const usageNames: readonly (keyof Usage)[] = [
   "reservedBytes",
 ];
 
+export interface ChunkDelta {
+  readonly chunkIndex: number;
+  readonly delta: number;
+}
+
 export type MendItem =
   | { readonly kind: "usage"; readonly name: keyof Usage; readonly delta: number }
   | {
@@ -37,11 +42,8 @@ export type MendItem =
       readonly parent: InodeNumber | 0;
     }
   /** Its live bytes and its place among the candidates follow from the references. */
-  | {
-      readonly kind: "segment";
-      readonly segment: SegmentId;
-      readonly refs: readonly { readonly chunkIndex: number; readonly delta: number }[];
-    }
+  | { readonly kind: "segment"; readonly segment: SegmentId; readonly refs: readonly ChunkDelta[] }
+  | { readonly kind: "extentBytes"; readonly segment: SegmentId; readonly bytes: readonly ChunkDelta[] }
   | { readonly kind: "journal"; readonly fileId: number; readonly extentsDelta: number; readonly bytesDelta: number }
   /** The runs say of these regions whether they exist; empty ones go. */
   | { readonly kind: "regions"; readonly ino: InodeNumber; readonly indexes: readonly number[] }
@@ -81,7 +83,9 @@ function mendOne(state: State, content: ContentState, item: MendItem): void {
     case "inode":
       return mendInode(state, content, item);
     case "segment":
-      return mendSegment(content, item);
+      return mendSegment(content, item.segment, item.refs, []);
+    case "extentBytes":
+      return mendSegment(content, item.segment, [], item.bytes);
     case "journal":
       return mendJournal(content, item);
     case "regions":
@@ -120,7 +124,7 @@ function mendInode(state: State, content: ContentState, item: Item<"inode">): vo
   if (item.parent !== 0 && inode.kind === "directory" && state.inode(item.parent)?.kind === "directory") inode.parent = item.parent;
 }
 
-function mendSegment(content: ContentState, { segment: id, refs }: Item<"segment">): void {
+function mendSegment(content: ContentState, id: SegmentId, refs: readonly ChunkDelta[], bytes: readonly ChunkDelta[]): void {
   const segment = content.segment(id);
   if (segment === null) return content.setCandidate(id, false);
   content.setSegment(id, segment);
@@ -128,8 +132,12 @@ function mendSegment(content: ContentState, { segment: id, refs }: Item<"segment
     const chunk = segment.chunks[chunkIndex];
     if (chunk !== undefined && chunk.refs + delta >= 0) chunk.refs += delta;
   }
+  for (const { chunkIndex, delta } of bytes) {
+    const chunk = segment.chunks[chunkIndex];
+    if (chunk !== undefined && chunk.extentBytes + delta >= 0) chunk.extentBytes += delta;
+  }
   let liveBytes = 0;
-  for (const chunk of segment.chunks) if (chunk.refs > 0) liveBytes += chunk.storedBytes;
+  for (const chunk of segment.chunks) liveBytes += liveBytesOf(chunk);
   mendUsage(content, "segmentLiveBytes", liveBytes - segment.liveBytes);
   segment.liveBytes = liveBytes;
   return content.setCandidate(id, isCandidate(liveBytes, storedBytesOf(segment)));

@@ -91,14 +91,20 @@ export interface FragmentPlace {
   readonly offsetBytes: number;
 }
 
-export interface ChunkRecord {
+/** A chunk as the packer made it. */
+export interface ChunkShape {
   readonly storedOffsetBytes: number;
   readonly storedBytes: number;
   readonly rawBytes: number;
   /** 0 none, 1 LZ4, 2 zstd. */
   readonly codec: number;
+}
+
+export interface ChunkRecord extends ChunkShape {
   /** Extents that point here. */
   refs: number;
+  /** Sum of their lengths: bytes that several share count as often. 0 without refs. */
+  extentBytes: number;
 }
 
 export interface Segment {
@@ -113,7 +119,7 @@ export interface Segment {
   /** k+m places in fragment order. */
   places: FragmentPlace[];
   chunks: ChunkRecord[];
-  /** Sum of storedBytes of chunks with refs > 0. */
+  /** What chunks store of the bytes that extents point at: accounting.ts, liveBytesOf. 0 when and only when no extent points here. */
   liveBytes: number;
 }
 
@@ -154,7 +160,7 @@ export interface Usage {
   inodes: number;
   /** Sum of allocatedBytes of all inodes. */
   allocatedBytes: number;
-  /** Sums over segments: stored bytes of chunks in use, and of all chunks; raw bytes of fragments with headers. */
+  /** Sums over segments: stored bytes that extents point at, and of all chunks; raw bytes of fragments with headers. */
   segmentLiveBytes: number;
   segmentStoredBytes: number;
   fragmentBytes: number;

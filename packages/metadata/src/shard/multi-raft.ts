@@ -9,7 +9,7 @@
  * failed write or state ends everything: nothing is answered any more. Order: style of raft-ts (`Ready`); thesis, section 10.2.
  */
 import { CfsError } from "@cfs/core";
-import { Raft } from "raft-ts";
+import { defaultOptions, Raft } from "raft-ts";
 import type { Configuration, ConfigurationChange, ProposeResult, RaftStatus } from "raft-ts";
 import { encodeEnvelope } from "./envelope-format.ts";
 import { standardRules } from "./driver-rules.ts";
@@ -49,6 +49,8 @@ export class MultiRaft<Result> {
   #state: "open" | "broken" | "closing" | "closed" = "open";
   #broken: CfsError | null = null;
   #cancelTick: (() => void) | null = null;
+  /** Up to where ticks were given, by the clock. */
+  #tickedMs = 0;
   #closing: Promise<void> | null = null;
   #reclaim: Promise<void> | null = null;
 
@@ -187,6 +189,7 @@ export class MultiRaft<Result> {
   readIndex(group: GroupId, options: CallOptions = {}): Promise<number> {
     return interruptible(options, () => {
       const replica = this.#ready(group);
+      this.#payTicks();
       const context = replica.waiters.newContext();
       const result = replica.raft.readIndex(context);
       if (!result.ok)
@@ -342,17 +345,41 @@ export class MultiRaft<Result> {
   /** One timer while any group is awake. */
   #watch(): void {
     if (this.#cancelTick !== null || this.#awake.size === 0 || this.#state !== "open") return;
+    this.#tickedMs = this.#parts.clock.monotonicMs();
+    this.#tickLater();
+  }
+
+  #tickLater(): void {
     this.#cancelTick = this.#parts.clock.after(this.#options.tickMs, () => {
       this.#cancelTick = null;
-      this.#tick();
-      this.#watch();
+      this.#tick(this.#options.raft.readMode === "lease" ? this.#owedTicks() : 1, 1);
+      if (this.#awake.size > 0 && this.#state === "open") this.#tickLater();
     });
   }
 
-  #tick(): void {
+  /**
+   * A lease is as good as the leader's ticks: before it answers by one it has had every tick that is due, also when the process stood still.
+   * Followers get one for each timer: fewer ticks only make them wait longer before an election.
+   */
+  #payTicks(): void {
+    if (this.#options.raft.readMode !== "lease" || this.#awake.size === 0) return;
+    const owed = this.#owedTicks();
+    if (owed > 0) this.#tick(owed, 0);
+  }
+
+  #owedTicks(): number {
+    const { tickMs, raft } = this.#options;
+    // A timer comes a rounding error early now and then.
+    const owed = Math.floor((this.#parts.clock.monotonicMs() - this.#tickedMs) / tickMs + 1e-6);
+    this.#tickedMs += owed * tickMs;
+    // After that many every lease is over.
+    return Math.min(owed, 2 * (raft.electionTicks ?? defaultOptions.electionTicks));
+  }
+
+  #tick(leaderTicks: number, otherTicks: number): void {
     const isFull = this.#parts.log.isFull;
     for (const replica of this.#awake) {
-      replica.tick();
+      for (let count = replica.role === "leader" ? leaderTicks : otherTicks; count > 0; count--) replica.tick();
       if (isFull) replica.compact();
       if (replica.raft.hasReady) this.#turns.add(replica);
       else if (replica.raft.isQuiescent) this.#awake.delete(replica);

@@ -1,43 +1,60 @@
 /**
- * Moves the living chunks of a thin segment to a new one, so that the old one can go.
+ * Copies what is still needed of segments to new ones, so that the old ones can go: of thin segments, and of those of an older layout (recoder.ts).
  *
- * The segment's own table on the drives says for each piece whose bytes it was packed from (origin: inode and offset). Where the file still
- * points at the chunk there, the bytes are read, packed anew and swapped. References elsewhere (shared by copy_file_range) are not found this
- * way: such a chunk keeps its old segment until they go. A segment from which nothing could be moved is left alone for a while.
+ * Who needs it: the segment's own table says for each chunk where it was packed from, and most extents still are there. The chunk's count of
+ * bytes (ChunkRecord.extentBytes) says whether those are all. When not, because copy_file_range shared it, a walk over all files looks for the rest
+ * (reference-walk.ts) and the segment waits. Chunks are copied once for all references (moves.ts).
+ *
+ * Nothing depends on having found them all: a swap holds only where the extent is still the same, and a segment goes only when its count of references,
+ * which the state machine keeps, is zero. So a crash, a write or a copy at any moment costs only that it is tried again.
  */
 import { CfsError } from "@cfs/core";
 import type { Clock, InodeNumber, Logger, SegmentId } from "@cfs/core";
 import { locate } from "@cfs/metadata";
-import type { ExtentSource, KvState, Segment, ShardDriver, Swap } from "@cfs/metadata";
+import type { ExtentSource, KvState, Segment, ShardDriver } from "@cfs/metadata";
 import { decodeOrigin, readSegmentTable } from "@cfs/storage";
-import type { SegmentPacker, SegmentStore } from "@cfs/storage";
+import type { SegmentStore, SegmentTable } from "@cfs/storage";
+import { planPieces, swapsOf } from "./moves.ts";
+import type { MovedPiece, Reference } from "./moves.ts";
 import type { ReadPath } from "./read-path.ts";
+import type { ReferenceWalk } from "./reference-walk.ts";
 import type { Piece, SegmentWriter } from "./segment-writer.ts";
 
-const retryMs = 600_000;
+/** A segment that was looked at is left alone for so long: what moved is gone by then, the rest may have changed. */
+const restMs = 600_000;
 const restingMax = 65_536;
+/** Of one call: they bound how long the caller waits. */
+const segmentsMax = 8;
+/** Of one new segment. */
+const piecesMax = 1024;
+const referencesMax = 4096;
+/** Table entry, origin and gap of a piece, at most on the average. */
+const pieceOverheadBytes = 512;
 
 export interface CompactorParts {
   readonly state: KvState;
   readonly driver: ShardDriver;
   readonly store: SegmentStore;
-  readonly packer: SegmentPacker;
   readonly reads: ReadPath;
   readonly writer: SegmentWriter;
+  readonly walk: ReferenceWalk;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
-interface Living {
-  readonly ino: InodeNumber;
-  readonly offsetBytes: number;
-  readonly lengthBytes: number;
-  readonly from: ExtentSource & { readonly kind: "chunk" };
+/** What goes into the next segment. */
+interface Load {
+  readonly pieces: { readonly piece: MovedPiece; readonly bytes: Uint8Array }[];
+  sizeBytes: number;
+  references: number;
 }
+
+const emptyLoad = (): Load => ({ pieces: [], sizeBytes: 0, references: 0 });
 
 export class Compactor {
   readonly #parts: CompactorParts;
   readonly #resting = new Map<SegmentId, number>();
+  #last: Promise<unknown> = Promise.resolve();
   segmentsCompacted = 0;
   bytesMoved = 0;
 
@@ -45,75 +62,178 @@ export class Compactor {
     this.#parts = parts;
   }
 
-  async compact(segment: Segment): Promise<void> {
-    const { clock, driver, writer, reads } = this.#parts;
-    const now = clock.monotonicMs();
-    if ((this.#resting.get(segment.id) ?? 0) > now) return;
-    const living = await this.#living(segment);
-    if (living.length === 0) {
-      if (this.#resting.size >= restingMax) this.#resting.clear();
-      this.#resting.set(segment.id, now + retryMs);
-      return;
-    }
-    const ranges = [];
-    try {
-      const pieces: Piece[] = [];
-      for (const { ino, offsetBytes, lengthBytes } of living) {
-        const range = await reads.read(ino, offsetBytes, lengthBytes);
-        ranges.push(range);
-        if (range.lengthBytes !== lengthBytes) throw new CfsError("AGAIN", `inode ${ino} was cut while it was compacted`);
-        pieces.push({ views: range.parts, lengthBytes, ino, offsetBytes });
-      }
-      const stored = await writer.write(pieces);
-      const swaps = living.flatMap((source, index) => swapsOf(source, stored.extents[index] ?? []));
-      const { place, outcome } = driver.propose({
-        command: { type: "publish", segment: stored.segment, swaps },
-        clientId: null,
-        seq: 0,
-        payload: [],
-      });
-      if (outcome.errno !== 0) throw new CfsError("IO", `publishing segment ${stored.segment.id} failed with errno ${outcome.errno}`);
-      await driver.durable(place.index);
-      this.segmentsCompacted++;
-      for (const { lengthBytes } of living) this.bytesMoved += lengthBytes;
-    } finally {
-      for (const range of ranges) range.release();
-    }
+  /** Moves what lives of the first few that it can do something about; resolves with the bytes that were copied. One call at a time. */
+  compact(segments: readonly Segment[]): Promise<number> {
+    const work = this.#last.then(() => this.#compact(segments));
+    this.#last = work.catch(() => undefined);
+    return work;
   }
 
-  /** Ranges of files that point at chunks of the segment where its table says they were packed from. */
-  async #living(segment: Segment): Promise<Living[]> {
-    const { state, store } = this.#parts;
-    const found: Living[] = [];
-    let chunkIndex = -1;
-    for (const { origin, chunks } of (await readSegmentTable(store, segment)).pieces) {
+  async #compact(segments: readonly Segment[]): Promise<number> {
+    const movedBefore = this.bytesMoved;
+    let load = emptyLoad();
+    let count = 0;
+    for (const segment of segments) {
+      if (count >= segmentsMax) break;
+      if (this.#isResting(segment.id) || this.#parts.walk.isWanted(segment.id)) continue;
+      count++;
+      const references = await this.#references(segment);
+      if (references === "later") continue;
+      this.#rest(segment.id);
+      for (const group of byChunk(references)) load = await this.#add(load, group);
+      if (references.length > 0) this.segmentsCompacted++;
+    }
+    await this.#flush(load);
+    this.#parts.walk.wake();
+    return this.bytesMoved - movedBefore;
+  }
+
+  #isResting(id: SegmentId): boolean {
+    const until = this.#resting.get(id);
+    if (until === undefined) return false;
+    if (until > this.#parts.clock.monotonicMs()) return true;
+    this.#resting.delete(id);
+    return false;
+  }
+
+  #rest(id: SegmentId): void {
+    if (this.#resting.size >= restingMax) this.#resting.clear();
+    this.#resting.set(id, this.#parts.clock.monotonicMs() + restMs);
+  }
+
+  /** All references as far as they are known; empty when nothing can be done for a while. */
+  async #references(segment: Segment): Promise<readonly Reference[] | "later"> {
+    const { walk, store, logger } = this.#parts;
+    const walked = walk.take(segment.id);
+    if (walked === null) logger.info("a segment is shared by too many extents to be moved", { segment: segment.id });
+    if (walked !== undefined) return walked ?? [];
+    try {
+      const found = this.#atOrigins(segment.id, await readSegmentTable(store, segment));
+      if (found) return found;
+    } catch (reason) {
+      logger.warn("a segment's table could not be read", { segment: segment.id, reason: CfsError.from(reason).message });
+    }
+    walk.want(segment.id);
+    return "later";
+  }
+
+  /** The references at the places that the chunks were packed from; null when there are others. */
+  #atOrigins(id: SegmentId, { pieces }: SegmentTable): Reference[] | null {
+    const { state } = this.#parts;
+    const segment = state.content.segment(id);
+    const found: Reference[] = [];
+    let chunkIndex = 0;
+    for (const { origin, chunks } of pieces) {
       const { ino, offsetBytes } = decodeOrigin(origin);
-      const inode = state.inode(ino as InodeNumber);
       for (const { rawOffset, rawBytes } of chunks) {
-        chunkIndex++;
-        if (!inode?.hasExtents || (segment.chunks[chunkIndex]?.refs ?? 0) === 0) continue;
-        for (const piece of locate(state.content, inode, offsetBytes + rawOffset, rawBytes)) {
-          if (piece.source.kind !== "chunk" || piece.source.segment !== segment.id) continue;
-          found.push({ ino: inode.ino, offsetBytes: piece.offsetBytes, lengthBytes: piece.lengthBytes, from: piece.source });
+        const known = segment?.chunks[chunkIndex];
+        if (!known) return [];
+        let bytes = 0;
+        if (known.refs > 0) {
+          for (const reference of referencesAt(state, ino as InodeNumber, offsetBytes + rawOffset, rawBytes, { id, chunkIndex })) {
+            found.push(reference);
+            bytes += reference.lengthBytes;
+          }
         }
+        if (bytes !== known.extentBytes) return null;
+        chunkIndex++;
       }
     }
     return found;
   }
+
+  /** Takes the pieces of one chunk in; what is full meanwhile goes to a segment of its own. */
+  async #add(before: Load, references: readonly Reference[]): Promise<Load> {
+    let load = before;
+    const pieces = planPieces(references);
+    const chunk = await this.#readPieces(pieces);
+    for (const [index, piece] of pieces.entries()) {
+      const sizeBytes = piece.lengthBytes + pieceOverheadBytes;
+      const isFull =
+        load.sizeBytes + sizeBytes > this.#parts.writer.rawBytesMax ||
+        load.pieces.length >= piecesMax ||
+        load.references + piece.references.length > referencesMax;
+      if (isFull && load.pieces.length > 0) {
+        await this.#flush(load);
+        load = emptyLoad();
+      }
+      load.pieces.push({ piece, bytes: chunk[index] as Uint8Array });
+      load.sizeBytes += sizeBytes;
+      load.references += piece.references.length;
+    }
+    return load;
+  }
+
+  /** Copies, so that no buffer of the pool is held while others are waited for; a chunk is read once for all its pieces. */
+  async #readPieces(pieces: readonly MovedPiece[]): Promise<Uint8Array[]> {
+    const first = pieces[0] as MovedPiece;
+    const last = pieces.at(-1) as MovedPiece;
+    const { segment, chunkIndex, rawOffsetBytes } = first;
+    const lengthBytes = last.rawOffsetBytes + last.lengthBytes - rawOffsetBytes;
+    const range = await this.#parts.reads.readChunk({ kind: "chunk", segment, chunkIndex, rawOffsetBytes }, lengthBytes);
+    try {
+      const bytes = Buffer.concat(range.parts);
+      return pieces.map((piece) => {
+        const begin = piece.rawOffsetBytes - rawOffsetBytes;
+        return Uint8Array.prototype.slice.call(bytes, begin, begin + piece.lengthBytes);
+      });
+    } finally {
+      range.release();
+    }
+  }
+
+  /** Writes a segment and lets all references point at it. */
+  async #flush({ pieces }: Load): Promise<void> {
+    if (pieces.length === 0) return;
+    const { writer, driver } = this.#parts;
+    const stored = await writer.write(
+      pieces.map(({ piece: { lengthBytes, origin }, bytes }): Piece => ({ views: [bytes], lengthBytes, ...origin })),
+    );
+    const swaps = pieces.flatMap(({ piece }, index) => swapsOf(piece, stored.extents[index] ?? []));
+    const { place, outcome } = driver.propose({
+      command: { type: "publish", segment: stored.segment, swaps },
+      clientId: null,
+      seq: 0,
+      payload: [],
+    });
+    if (outcome.errno !== 0) throw new CfsError("IO", `publishing segment ${stored.segment.id} failed with errno ${outcome.errno}`);
+    await driver.durable(place.index);
+    for (const { piece } of pieces) this.bytesMoved += piece.lengthBytes;
+  }
+
+  async close(): Promise<void> {
+    await this.#last;
+    await this.#parts.walk.close();
+  }
 }
 
-function swapsOf(living: Living, extents: readonly { lengthBytes: number; source: ExtentSource }[]): Swap[] {
-  const swaps: Swap[] = [];
-  let done = 0;
-  for (const { lengthBytes, source } of extents) {
-    swaps.push({
-      ino: living.ino,
-      offsetBytes: living.offsetBytes + done,
-      lengthBytes,
-      from: { ...living.from, rawOffsetBytes: living.from.rawOffsetBytes + done },
-      to: source,
-    });
-    done += lengthBytes;
+/** Extents of a range of a file that point at one chunk. */
+function referencesAt(
+  state: KvState,
+  ino: InodeNumber,
+  offsetBytes: number,
+  lengthBytes: number,
+  chunk: { readonly id: SegmentId; readonly chunkIndex: number },
+): Reference[] {
+  const inode = state.inode(ino);
+  if (!inode?.hasExtents) return [];
+  return locate(state.content, inode, offsetBytes, lengthBytes).flatMap((piece): Reference[] => {
+    const { source } = piece;
+    if (!isChunk(source) || source.segment !== chunk.id || source.chunkIndex !== chunk.chunkIndex) return [];
+    return [{ ino, offsetBytes: piece.offsetBytes, lengthBytes: piece.lengthBytes, source }];
+  });
+}
+
+function isChunk(source: ExtentSource | { readonly kind: "hole" }): source is ExtentSource & { readonly kind: "chunk" } {
+  return source.kind === "chunk";
+}
+
+function byChunk(references: readonly Reference[]): Reference[][] {
+  const groups = new Map<number, Reference[]>();
+  for (const reference of references) {
+    const group = groups.get(reference.source.chunkIndex);
+    if (group) group.push(reference);
+    else groups.set(reference.source.chunkIndex, [reference]);
   }
-  return swaps;
+  return [...groups.values()];
 }

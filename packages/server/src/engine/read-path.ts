@@ -68,6 +68,11 @@ export class ReadPath {
     }
   }
 
+  /** A range of one chunk, whoever points at it. */
+  readChunk(source: ExtentSource & { readonly kind: "chunk" }, lengthBytes: number): Promise<FileRange> {
+    return this.#fetch(this.#runs([{ offsetBytes: 0, lengthBytes, source }]));
+  }
+
   #lookUp(ino: InodeNumber, offsetBytes: number, lengthBytes: number): FileRange | Run[] {
     const { state } = this.#parts;
     const inode = state.inode(ino);

@@ -17,8 +17,8 @@ export interface ReclaimerParts {
   readonly store: SegmentStore;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Moves the live chunks of a thin segment elsewhere; absent while the drives are degraded. */
-  readonly compact: (segment: Segment) => Promise<void>;
+  /** Moves what lives of thin segments elsewhere, a few at a time. */
+  readonly compact: (segments: readonly Segment[]) => Promise<unknown>;
 }
 
 export interface ReclaimerOptions {
@@ -127,7 +127,7 @@ export class Reclaimer {
     for (let begin = 0; begin < due.length && !this.#isClosed; begin += segmentsInParallel) {
       await Promise.all(due.slice(begin, begin + segmentsInParallel).map((segment) => this.#dropSegment(segment)));
     }
-    for (const segment of thin.slice(0, segmentsInParallel)) if (!this.#isClosed) await this.#parts.compact(segment);
+    if (thin.length > 0 && !this.#isClosed) await this.#parts.compact(thin);
   }
 
   async #dropSegment(segment: Segment): Promise<void> {

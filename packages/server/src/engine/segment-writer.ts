@@ -84,7 +84,6 @@ export class SegmentWriter {
         storedBytes,
         rawBytes,
         codec,
-        refs: 0,
       }));
       const extents: PieceExtent[][] = pieces.map(() => []);
       packed.chunks.forEach((chunk, chunkIndex) => {

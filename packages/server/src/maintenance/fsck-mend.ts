@@ -12,6 +12,7 @@ import type { Engine } from "../engine/engine.ts";
 /** Items with lists inside count as many as they hold. */
 function weightOf(item: MendItem): number {
   if (item.kind === "segment") return 1 + item.refs.length / 8;
+  if (item.kind === "extentBytes") return 1 + item.bytes.length / 8;
   return item.kind === "regions" ? 1 + item.indexes.length / 8 : 1;
 }
 

@@ -52,6 +52,7 @@ class Node {
       rawBytes,
       codec,
       refs: 1,
+      extentBytes: rawBytes,
     }));
     return {
       id: id as SegmentId,

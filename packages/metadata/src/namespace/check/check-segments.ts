@@ -1,17 +1,25 @@
-/** References of chunks recounted from all extents, live bytes, the list of candidates, and the sums over segments. */
+/** References of chunks and the bytes they point at recounted from all extents, live bytes, the list of candidates, and the sums over segments. */
 import type { SegmentId } from "@cfs/core";
 import { decodeRegion, decodeSegment } from "../content-format.ts";
+import { isCandidate, liveBytesOf } from "../content/accounting.ts";
 import { fragmentHeaderBytes } from "../content/segments.ts";
 import { candidateKey, parseNumberKey, parseRegionKey, segmentKey } from "../keys.ts";
 import type { Segment } from "../records.ts";
+import type { ChunkDelta } from "../mend.ts";
 import type { CheckRun, ProblemMend } from "./check.ts";
 import { decodeOr, pagesOf } from "./stream.ts";
+
+interface Counted {
+  readonly segment: Segment;
+  readonly refs: Float64Array;
+  readonly extentBytes: Float64Array;
+}
 
 /** Segments [first, end) of one pass with the references counted so far. */
 interface Batch {
   readonly first: number;
   end: number;
-  readonly segments: Map<number, { readonly segment: Segment; readonly refs: Float64Array }>;
+  readonly segments: Map<number, Counted>;
   chunks: number;
 }
 
@@ -32,33 +40,41 @@ async function countReferences(run: CheckRun, batch: Batch): Promise<void> {
           continue;
         }
         (found.refs[source.chunkIndex] as number) += 1;
+        (found.extentBytes[source.chunkIndex] as number) += lengthBytes;
       }
     }
   }
 }
 
-function differences(segment: Segment, refs: Float64Array): { chunkIndex: number; delta: number }[] {
+function differences(segment: Segment, counted: Float64Array, of: "refs" | "extentBytes"): ChunkDelta[] {
   return segment.chunks.flatMap((chunk, chunkIndex) => {
-    const delta = (refs[chunkIndex] as number) - chunk.refs;
+    const delta = (counted[chunkIndex] as number) - chunk[of];
     return delta === 0 ? [] : [{ chunkIndex, delta }];
   });
 }
 
-function compare(run: CheckRun, segment: Segment, refs: Float64Array): void {
+function compare(run: CheckRun, { segment, refs, extentBytes }: Counted): void {
   let live = 0;
   let stored = 0;
-  let wrong = 0;
   segment.chunks.forEach((chunk, index) => {
     stored += chunk.storedBytes;
-    if (refs[index] !== 0) live += chunk.storedBytes;
-    if (chunk.refs !== refs[index]) wrong += 1;
+    live += liveBytesOf({ ...chunk, refs: refs[index] as number, extentBytes: extentBytes[index] as number });
   });
   const { id } = segment;
   const report = (message: string, ...mends: readonly ProblemMend[]): void => run.report("segment", id, message, ...mends);
-  if (wrong > 0) report(`${wrong} chunks have wrong reference counts`, { kind: "segment", segment: id, refs: differences(segment, refs) });
+  const wrongRefs = differences(segment, refs, "refs");
+  const wrongBytes = differences(segment, extentBytes, "extentBytes");
+  if (wrongRefs.length > 0)
+    report(`${wrongRefs.length} chunks have wrong reference counts`, { kind: "segment", segment: id, refs: wrongRefs });
+  if (wrongBytes.length > 0)
+    report(`${wrongBytes.length} chunks count bytes that no extent points at, or miss some`, {
+      kind: "extentBytes",
+      segment: id,
+      bytes: wrongBytes,
+    });
   const judgedAnew = { kind: "segment", segment: id, refs: [] } as const;
   if (segment.liveBytes !== live) report(`counts ${segment.liveBytes} live bytes and has ${live}`, judgedAnew);
-  const shouldBeListed = live === 0 || live * 2 < stored;
+  const shouldBeListed = isCandidate(live, stored);
   const isListed = run.kv.get(candidateKey(segment.id)) !== null;
   if (isListed !== shouldBeListed)
     report(shouldBeListed ? "is dead or thin but not listed" : "is listed as dead or thin but is not", judgedAnew);
@@ -73,7 +89,7 @@ function compare(run: CheckRun, segment: Segment, refs: Float64Array): void {
 
 async function finishBatch(run: CheckRun, batch: Batch): Promise<void> {
   await countReferences(run, batch);
-  for (const { segment, refs } of batch.segments.values()) compare(run, segment, refs);
+  for (const counted of batch.segments.values()) compare(run, counted);
 }
 
 export async function checkSegments(run: CheckRun): Promise<void> {
@@ -87,7 +103,8 @@ export async function checkSegments(run: CheckRun): Promise<void> {
         await finishBatch(run, batch);
         batch = { first: segment.id, end: Infinity, segments: new Map(), chunks: 0 };
       }
-      batch.segments.set(segment.id, { segment, refs: new Float64Array(segment.chunks.length) });
+      const count = segment.chunks.length;
+      batch.segments.set(segment.id, { segment, refs: new Float64Array(count), extentBytes: new Float64Array(count) });
       batch.chunks += segment.chunks.length;
     }
   }

@@ -54,7 +54,7 @@ class Sample {
     }
     world.must({ type: "allocate", ino: this.packed, action: "reserve", keepSize: true, offsetBytes: 5000, lengthBytes: 50, ...change });
     const places = [0, 1, 2].map((drive) => ({ drive, container: 0, offsetBytes: 0 }));
-    const chunk = { storedBytes: 60, rawBytes: 100, codec: 1, refs: 0 };
+    const chunk = { storedBytes: 60, rawBytes: 100, codec: 1 };
     world.must({
       type: "publish",
       segment: {
@@ -233,6 +233,11 @@ const damages: readonly [string, string, (sample: Sample) => void][] = [
     "references",
     "1 chunks have wrong reference counts",
     (s) => s.changeSegment(({ chunks }) => ({ chunks: chunks.map((chunk, index) => ({ ...chunk, refs: index === 0 ? 2 : 0 })) })),
+  ],
+  [
+    "bytes of references",
+    "1 chunks count bytes that no extent points at, or miss some",
+    (s) => s.changeSegment(({ chunks }) => ({ chunks: chunks.map((chunk, index) => ({ ...chunk, extentBytes: index === 0 ? 7 : 0 })) })),
   ],
   ["live bytes", "counts 61 live bytes and has 60", (s) => s.changeSegment(() => ({ liveBytes: 61 }))],
   ["a lost segment", "points at segment 1, chunk 0, which is not there", (s) => s.put(keys.segmentKey(segment), null)],

@@ -4,10 +4,11 @@
  * Invariant: after `finish` every counter equals a recount from scratch. Every extent record that comes into a region is acquired
  * and every one that leaves is released, through the same Accounts; what is merely cut is released whole and acquired in parts.
  * A segment is a candidate for the compactor while less than half of its stored bytes are live, or none.
+ * Of a chunk that extents point at in part, that part is live: so overwrites make a segment thin although each of its chunks is still needed.
  */
 import { assert } from "@cfs/core";
 import type { SegmentId } from "@cfs/core";
-import type { ExtentSource, Inode, Segment } from "../records.ts";
+import type { ChunkRecord, ExtentSource, Inode, Segment } from "../records.ts";
 import type { ContentState } from "../state.ts";
 
 interface JournalDelta {
@@ -19,6 +20,15 @@ export function storedBytesOf(segment: Segment): number {
   let sum = 0;
   for (const chunk of segment.chunks) sum += chunk.storedBytes;
   return sum;
+}
+
+/**
+ * What the chunk stores of the bytes that extents point at. Parts that are shared count as often, up to the whole chunk: never too few.
+ * At least 1 while anything points there, so that a segment without live bytes is one without references.
+ */
+export function liveBytesOf({ refs, extentBytes, storedBytes, rawBytes }: ChunkRecord): number {
+  if (refs === 0) return 0;
+  return extentBytes >= rawBytes ? storedBytes : Math.min(storedBytes, Math.max(1, Math.ceil((storedBytes * extentBytes) / rawBytes)));
 }
 
 export function isCandidate(liveBytes: number, storedBytes: number): boolean {
@@ -58,7 +68,7 @@ export class Accounts {
       delta.extents += sign;
       delta.bytes += bytes;
     } else {
-      this.#reference(source.segment, source.chunkIndex, sign);
+      this.#reference(source.segment, source.chunkIndex, sign, bytes);
     }
   }
 
@@ -87,18 +97,16 @@ export class Accounts {
     return touched.segment;
   }
 
-  #reference(id: SegmentId, chunkIndex: number, sign: 1 | -1): void {
+  #reference(id: SegmentId, chunkIndex: number, sign: 1 | -1, bytes: number): void {
     const segment = this.#segment(id);
     const chunk = segment.chunks[chunkIndex];
     assert(chunk !== undefined, "an extent points at a chunk that exists");
-    if (sign === 1) {
-      if (chunk.refs === 0) segment.liveBytes += chunk.storedBytes;
-      chunk.refs += 1;
-      return;
-    }
-    assert(chunk.refs > 0, "a chunk has as many references as extents that point at it");
-    chunk.refs -= 1;
-    if (chunk.refs === 0) segment.liveBytes -= chunk.storedBytes;
+    assert(sign === 1 || chunk.refs > 0, "a chunk has as many references as extents that point at it");
+    const liveBefore = liveBytesOf(chunk);
+    chunk.refs += sign;
+    // An estimate that decides about compaction only: a wrong one, which fsck finds, is no reason to stop.
+    chunk.extentBytes = chunk.refs === 0 ? 0 : Math.max(0, chunk.extentBytes + bytes);
+    segment.liveBytes += liveBytesOf(chunk) - liveBefore;
   }
 
   /** Writes the counters. `inode` owns the content that changed; null when its inode is gone or its allocation stays as it was. */

@@ -12,7 +12,7 @@ import { root } from "../testing/world.ts";
 import { isSourceAt } from "./extents.ts";
 
 const id = 1 as SegmentId;
-const chunk = { storedOffsetBytes: 0, storedBytes: 50, rawBytes: 100, codec: 1, refs: 0 };
+const chunk = { storedOffsetBytes: 0, storedBytes: 50, rawBytes: 100, codec: 1 };
 const places = [0, 1, 2].map((drive) => ({ drive, container: 7, offsetBytes: 8192 }));
 const segment: NewSegment = {
   id,

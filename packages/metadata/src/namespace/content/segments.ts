@@ -58,7 +58,7 @@ export function segmentError(content: ContentState, segment: NewSegment): ErrorC
 /** Without references yet, so it is a candidate until the extents of the same command point at it. */
 export function addSegment(content: ContentState, added: NewSegment): void {
   const { id, k, m, fragmentBytes, segmentBytes } = added;
-  const chunks = added.chunks.map((chunk) => ({ ...chunk, refs: 0 }));
+  const chunks = added.chunks.map((chunk) => ({ ...chunk, refs: 0, extentBytes: 0 }));
   const segment: Segment = { id, generation: 1, k, m, fragmentBytes, segmentBytes, places: added.places.slice(), chunks, liveBytes: 0 };
   content.setSegment(id, segment);
   content.setCandidate(id, true);

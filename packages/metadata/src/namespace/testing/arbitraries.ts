@@ -118,13 +118,8 @@ const places: Arbitrary<FragmentPlace> = fc.record({
   container: safe,
   offsetBytes: fc.nat(0x7fff_ffff).map((unit) => unit * 4096),
 });
-const chunks: Arbitrary<ChunkRecord> = fc.record({
-  storedOffsetBytes: safe,
-  storedBytes: safe,
-  rawBytes: safe,
-  codec: fc.nat(255),
-  refs: safe,
-});
+const chunkShape = { storedOffsetBytes: safe, storedBytes: safe, rawBytes: safe, codec: fc.nat(255) };
+const chunks: Arbitrary<ChunkRecord> = fc.record({ ...chunkShape, refs: safe, extentBytes: safe });
 const newSegments: Arbitrary<NewSegment> = fc.record({
   id: segmentIds,
   k: fc.nat(255),
@@ -132,7 +127,7 @@ const newSegments: Arbitrary<NewSegment> = fc.record({
   fragmentBytes: safe,
   segmentBytes: safe,
   places: fc.array(places, { maxLength: 8 }),
-  chunks: fc.array(chunks, { maxLength: 8 }),
+  chunks: fc.array(fc.record(chunkShape), { maxLength: 8 }),
 });
 export const segments: Arbitrary<Segment> = fc
   .record({
@@ -203,6 +198,11 @@ const mendItems: Arbitrary<MendItem> = fc.oneof(
     kind: fc.constant("segment" as const),
     segment: segmentIds,
     refs: fc.array(fc.record({ chunkIndex: fc.nat(), delta: signed }), { maxLength: 4 }),
+  }),
+  fc.record({
+    kind: fc.constant("extentBytes" as const),
+    segment: segmentIds,
+    bytes: fc.array(fc.record({ chunkIndex: fc.nat(), delta: signed }), { maxLength: 4 }),
   }),
   fc.record({ kind: fc.constant("journal" as const), fileId: fc.nat(), extentsDelta: signed, bytesDelta: signed }),
   fc.record({ kind: fc.constant("regions" as const), ino: inodeNumbers, indexes: fc.array(fc.nat(), { maxLength: 4 }) }),

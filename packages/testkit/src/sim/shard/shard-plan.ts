@@ -48,8 +48,7 @@ export function drawShardPlan(random: SimRandom): ShardPlan {
     groupCount: Math.min(base.groupCount, 4),
     driver: {
       tickMs: base.tickMs,
-      // Reads by lease would need ticks that are made up for after a pause, which this driver does not promise.
-      raft: { ...raft, readMode: "quorum" },
+      raft,
       quiesceTicks: own.pick([0, 10, 20]),
       compactEntries: own.pick([5, 30, 10_000]),
       mateTicks: own.pick([3, 5]),

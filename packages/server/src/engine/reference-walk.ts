@@ -1,0 +1,118 @@
+/**
+ * Finds all extents that point at given segments by one walk over the extents of all files: the state has no index from chunks to files.
+ *
+ * For segments that are shared in ways that their own tables do not tell (copy_file_range). The walk gives way after each page for as long as the page
+ * took, and walks follow each other at distances of twenty times their own length, so that they cost 5 % of a processor at most.
+ * What it finds may be out of date when it is used: swaps hold only where the extent is still the same.
+ */
+import { CfsError } from "@cfs/core";
+import type { Clock, Logger, SegmentId } from "@cfs/core";
+import { listRegions, regionBytes } from "@cfs/metadata";
+import type { KvState, ListedRegion } from "@cfs/metadata";
+import type { Reference } from "./moves.ts";
+
+/** Segments of one walk, references of one segment, and of all of them: they bound memory (100 bytes each). */
+const segmentsMax = 256;
+const referencesPerSegmentMax = 16_384;
+const referencesMax = 65_536;
+const regionsPerPage = 500;
+const idleTimes = 20;
+const idleMsMin = 2_000;
+
+export interface ReferenceWalkParts {
+  readonly state: KvState;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export class ReferenceWalk {
+  readonly #parts: ReferenceWalkParts;
+  readonly #wanted = new Set<SegmentId>();
+  #looksFor: ReadonlySet<SegmentId> = new Set();
+  /** Null: more references than are moved at once. */
+  readonly #found = new Map<SegmentId, readonly Reference[] | null>();
+  #running: Promise<void> | null = null;
+  #restUntilMs = 0;
+  #isClosed = false;
+  walks = 0;
+
+  constructor(parts: ReferenceWalkParts) {
+    this.#parts = parts;
+  }
+
+  /** What the last walk found of the segment, once; null when there are too many; undefined when no walk has looked for it yet. */
+  take(segment: SegmentId): readonly Reference[] | null | undefined {
+    const found = this.#found.get(segment);
+    this.#found.delete(segment);
+    return found;
+  }
+
+  /** A walk looks for it or will. */
+  isWanted(segment: SegmentId): boolean {
+    return this.#wanted.has(segment) || this.#looksFor.has(segment);
+  }
+
+  /** A walk will look for it, unless too many are wanted already. */
+  want(segment: SegmentId): void {
+    if (this.#wanted.size < segmentsMax) this.#wanted.add(segment);
+  }
+
+  /** Begins a walk when one is due; does not wait for it. */
+  wake(): void {
+    const { clock, logger } = this.#parts;
+    const begunMs = clock.monotonicMs();
+    if (this.#isClosed || this.#running || this.#wanted.size === 0 || begunMs < this.#restUntilMs) return;
+    this.#looksFor = new Set(this.#wanted);
+    this.#wanted.clear();
+    this.#running = this.#walk(this.#looksFor)
+      .catch((reason: unknown) => logger.warn("looking for references failed", { reason: CfsError.from(reason).message }))
+      .finally(() => {
+        const nowMs = clock.monotonicMs();
+        this.#restUntilMs = nowMs + Math.max(idleMsMin, idleTimes * (nowMs - begunMs));
+        this.#looksFor = new Set();
+        this.#running = null;
+      });
+  }
+
+  async #walk(wanted: ReadonlySet<SegmentId>): Promise<void> {
+    const { state, clock } = this.#parts;
+    const found = new Map<SegmentId, Reference[] | null>([...wanted].map((id) => [id, []]));
+    let count = 0;
+    let after: Pick<ListedRegion, "ino" | "index"> | null = null;
+    for (;;) {
+      const begunMs = clock.monotonicMs();
+      const page: readonly ListedRegion[] = await listRegions(state, after, regionsPerPage);
+      if (this.#isClosed) return;
+      for (const listed of page) count += collect(listed, found, count);
+      const last: ListedRegion | undefined = page.at(-1);
+      if (page.length < regionsPerPage || last === undefined) break;
+      after = last;
+      await new Promise<void>((resolve) => void clock.after(Math.ceil(clock.monotonicMs() - begunMs), resolve));
+    }
+    this.#found.clear();
+    for (const [id, references] of found) this.#found.set(id, references);
+    this.walks++;
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#running;
+  }
+}
+
+/** Adds the extents of one region that point at wanted segments; returns how many. `count`: those that were found before. */
+function collect({ ino, index, region }: ListedRegion, found: Map<SegmentId, Reference[] | null>, count: number): number {
+  let added = 0;
+  for (const { offsetBytes, lengthBytes, source } of region.extents) {
+    if (source.kind !== "chunk") continue;
+    const references = found.get(source.segment);
+    if (!references) continue;
+    if (references.length >= referencesPerSegmentMax || count + added >= referencesMax) {
+      found.set(source.segment, null);
+      continue;
+    }
+    references.push({ ino, offsetBytes: index * regionBytes + offsetBytes, lengthBytes, source });
+    added++;
+  }
+  return added;
+}
