@@ -69,7 +69,7 @@ export function printWarnings(status: StatusReply, ui: Ui): void {
 
 /** Health, room and who is connected, in a line or two. */
 export function printServerLine(address: string, status: StatusReply, ui: Ui): void {
-  const { health } = detailsOf(status);
+  const { health, recode } = detailsOf(status);
   const { capacityBytes, availableBytes, drives, connections, uptimeMs } = status;
   const online = drives.filter(({ state }) => state === "DRIVE_ONLINE").length;
   const parts = [
@@ -78,6 +78,7 @@ export function printServerLine(address: string, status: StatusReply, ui: Ui): v
     `${formatBytes(availableBytes)} free of ${formatBytes(capacityBytes)}`,
     `${connections} mount${connections === 1 ? "" : "s"}`,
     `up ${formatDuration(uptimeMs / 1000)}`,
+    ...(recode.waiting > 0 ? [`${formatCount(recode.waiting)} segments to code again`] : []),
   ];
   ui.print(`server ${address}  ${parts.join("  ")}`);
   printWarnings(status, ui);
@@ -109,7 +110,7 @@ function printSpace(details: NodeDetails, ui: Ui): void {
 }
 
 function rows(status: StatusReply, details: NodeDetails): string[][] {
-  const { journal, packing, segments, repair, reads, layout, memory, io } = details;
+  const { journal, packing, segments, repair, recode, reads, layout, memory, io } = details;
   return [
     ["cluster", status.clusterId],
     ["node", `${status.nodeId}, cfs ${status.version}, up ${formatDuration(status.uptimeMs / 1000)}`],
@@ -119,6 +120,7 @@ function rows(status: StatusReply, details: NodeDetails): string[][] {
     ["journal", `${formatCount(journal.files)} files on ${journal.copies} drives, entry ${formatCount(journal.lastIndex)}, ${formatCount(journal.lastIndex - journal.durableIndex)} entries under way (${formatBytes(journal.pendingBytes)})`],
     ["segments", `${formatCount(segments.count)}, ${formatCount(segments.dead)} to be dropped, ${formatCount(segments.compacted)} compacted, ${formatCount(segments.dropped)} dropped since the start`],
     ["repair", `${formatCount(repair.queued)} fragments wait, ${formatCount(repair.repaired)} repaired (${formatBytes(repair.repairedBytes)})`],
+    ["coded again", `${formatCount(recode.recoded)} segments of fewer drives (${formatBytes(recode.bytes)}) since the start; ${formatCount(recode.waiting)} wait`],
     ["reads", `${formatBytes(reads.bytes)}; ${formatCount(reads.degraded)} rebuilt from parity, ${formatCount(reads.checksumErrors)} wrong checksums`],
     ["memory", `${formatBytes(memory.residentBytes)} resident`],
     ["drives by", io.description],

@@ -50,6 +50,8 @@ export interface NodeDetails {
     readonly problems: readonly string[];
     readonly moves: readonly MoveDetails[];
   };
+  /** Segments that were written to fewer drives. */
+  readonly recode: { readonly waiting: number; readonly recoded: number; readonly bytes: number };
   readonly reads: { readonly bytes: number; readonly degraded: number; readonly checksumErrors: number };
   readonly sessions: readonly SessionDetails[];
   readonly inodes: number;

@@ -5,6 +5,7 @@ const well: HealthFacts = {
   drives: [{ driveId: "aaaaaaaaaa", path: "/d1", state: "ok", reason: "" }],
   layout: { k: 4, m: 2 },
   repairQueued: 0,
+  recodeWaiting: 0,
   homelessFragments: 0,
   repairProblems: [],
   stateCopies: 3,
@@ -19,6 +20,12 @@ const well: HealthFacts = {
 
 test("a node where all is well says nothing", () => {
   expect(judgeHealth(well)).toEqual({ level: "ok", warnings: [], notes: [] });
+});
+
+test("segments that are coded again are a note: nothing has to be done", () => {
+  const { level, notes } = judgeHealth({ ...well, recodeWaiting: 12 });
+  expect(level).toBe("ok");
+  expect(notes).toEqual(["12 segments that were written while there were fewer drives wait to be coded again"]);
 });
 
 test.each<[string, Partial<HealthFacts>, "warning" | "critical", RegExp]>([

@@ -12,6 +12,8 @@ export interface HealthFacts {
   /** Fragments of a segment that new data gets, and how many of them may be lost. */
   readonly layout: { readonly k: number; readonly m: number } | null;
   readonly repairQueued: number;
+  /** Segments that were written to fewer drives and are being coded again. */
+  readonly recodeWaiting: number;
   /** Fragments that are missing and have no drive to go to. */
   readonly homelessFragments: number;
   readonly repairProblems: readonly string[];
@@ -84,6 +86,8 @@ function notesOf(facts: HealthFacts): string[] {
   for (const { driveId, path, state } of facts.drives) {
     if (state === "draining") found.push(`drive ${driveId.slice(0, 8)} (${path}) is being emptied`);
   }
+  if (facts.recodeWaiting > 0)
+    found.push(`${facts.recodeWaiting} segments that were written while there were fewer drives wait to be coded again`);
   if (facts.ioKind === "threads") found.push(`drives are accessed through threads, which is slower: ${facts.ioDescription}`);
   return found;
 }

@@ -83,6 +83,7 @@ export class NodeStatus {
       drives: driveSet.members,
       layout: engine.segments.layout,
       repairQueued: queued,
+      recodeWaiting: engine.recoder.progress.waiting,
       homelessFragments: homeless,
       repairProblems: problems.map(
         ({ segment, fragment, reason }) => `fragment ${fragment} of segment ${segment} could not be repaired: ${reason}`,
@@ -124,6 +125,7 @@ export class NodeStatus {
         problems: problems.slice(0, 100).map(({ segment, fragment, reason }) => `fragment ${fragment} of segment ${segment}: ${reason}`),
         moves: driveSet.moves,
       },
+      recode: engine.recoder.progress,
       reads: { bytes: segments.counts.bytesRead, degraded: segments.counts.degradedReads, checksumErrors: segments.counts.checksumErrors },
       sessions: engine.sessions.sessions.map(({ sinceMs, ...session }) => ({
         ...session,

@@ -18,6 +18,7 @@ import { OperationFigures } from "./operation-figures.ts";
 import { PackQueue } from "./pack-queue.ts";
 import { Packer } from "./packer.ts";
 import { ReadPath } from "./read-path.ts";
+import { Recoder } from "./recoder.ts";
 import { ReferenceWalk } from "./reference-walk.ts";
 import { Reclaimer } from "./reclaimer.ts";
 import { Repairer } from "./repairer.ts";
@@ -74,6 +75,7 @@ export class Engine {
   readonly packQueue: PackQueue = new PackQueue();
   readonly packer: Packer;
   readonly compactor: Compactor;
+  readonly recoder: Recoder;
   readonly reclaimer: Reclaimer;
   readonly repairer: Repairer;
   readonly sessions: SessionService;
@@ -117,6 +119,7 @@ export class Engine {
     this.packer = new Packer({ state, driver, journal, queue: this.packQueue, writer: this.writer, availableBytes, clock, logger });
     const walk = new ReferenceWalk({ state, clock, logger });
     this.compactor = new Compactor({ state, driver, store, reads: this.reads, writer: this.writer, walk, clock, logger });
+    this.recoder = new Recoder({ state, store, compactor: this.compactor, availableBytes, clock, logger });
     this.reclaimer = new Reclaimer({ state, driver, store, clock, logger, compact: (segments) => this.compactor.compact(segments) });
     this.repairer = new Repairer({ state, driver, store, clock, logger });
     this.sweeper = new Sweeper({ state, store, logger });
@@ -190,6 +193,7 @@ export class Engine {
     const sessions = await listSessions(this.state, null, 1_000);
     this.sessions.expectReturn(sessions.map(({ clientId }) => clientId));
     this.reclaimer.start();
+    this.recoder.start();
     this.#inBackground(() => this.#requeue());
     this.#inBackground(() => this.sweeper.sweep());
     this.#inBackground(async () => void (await this.repairer.addMissing()));
@@ -237,12 +241,12 @@ export class Engine {
     if (this.#isClosed) return;
     this.#isClosed = true;
     // The repairer first: what runs in the background may wait for it.
-    const { sessions, repairer, reclaimer, compactor, packer, capacity, driver, segments, journal } = this;
+    const { sessions, repairer, recoder, reclaimer, compactor, packer, capacity, driver, segments, journal } = this;
     const steps = [
       () => sessions.close(),
       () => repairer.close(),
       () => this.#background,
-      ...[reclaimer, compactor, packer, capacity, driver, segments, journal].map((part) => () => part.close()),
+      ...[recoder, reclaimer, compactor, packer, capacity, driver, segments, journal].map((part) => () => part.close()),
     ];
     const failures: unknown[] = [];
     for (const step of steps) await step().catch((reason: unknown) => failures.push(reason));

@@ -118,7 +118,7 @@ export class Metrics {
   }
 
   #addSegments(): void {
-    const { state, segments, reclaimer, compactor, capacity } = this.#parts.engine;
+    const { state, segments, reclaimer, compactor, recoder, capacity } = this.#parts.engine;
     const usage = (): ReturnType<typeof state.content.usage> => state.content.usage();
     this.#gauge("cfs_inodes_count", "Files, directories and others", () => usage().inodes);
     this.#gauge("cfs_segments_count", "Segments", () => usage().segments);
@@ -127,6 +127,8 @@ export class Metrics {
     this.#gauge("cfs_fragment_bytes", "Fragments with parity and headers", () => usage().fragmentBytes);
     this.#counter("cfs_dropped_segments_total", "Segments whose space was given back", () => reclaimer.segmentsDropped);
     this.#counter("cfs_compacted_segments_total", "Thin segments that were moved together", () => compactor.segmentsCompacted);
+    this.#counter("cfs_recoded_segments_total", "Segments of fewer drives that were coded again", () => recoder.progress.recoded);
+    this.#gauge("cfs_recode_waiting_segments", "Segments of fewer drives that wait to be coded again", () => recoder.progress.waiting);
     this.#counter("cfs_segment_read_bytes_total", "Bytes read from fragments", () => segments.counts.bytesRead);
     this.#counter("cfs_segment_written_bytes_total", "Bytes written to fragments", () => segments.counts.bytesWritten);
     this.#gauge(
