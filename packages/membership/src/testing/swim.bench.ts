@@ -1,7 +1,7 @@
 /**
  * The figures of docs/benchmarks.md, by simulation: how soon a death is noticed and known, how soon news is everywhere, what it costs, how often it is wrong.
  *
- * Run: node --conditions=cfs-source packages/membership/src/testing/swim.bench.ts [times|errors|cost] [members,…]
+ * Run: node --conditions=cfs-source packages/membership/src/testing/swim.bench.ts [times|errors|cost] [members,…] [loss,…]
  * Simulated network: 0.2 to 2 ms each way, each packet lost with the given probability. Bytes are with 28 for IP and UDP. Same figures on every machine.
  */
 import { nodeAead } from "../node-aead.ts";
@@ -22,7 +22,7 @@ interface Figures {
   readonly packetsPerSecond: number;
 }
 
-const losses = [0, 0.05, 0.2];
+const losses = (process.argv[4] ?? "0,0.05,0.2").split(",").map(Number);
 const killsByMembers: Readonly<Record<number, number>> = { 6: 200, 50: 60, 200: 24, 1000: 10 };
 
 function quantile(figures: readonly number[], share: number): number {
