@@ -56,3 +56,30 @@ test("many seeds on two threads: figures, and 0 broken promises", () => {
   expect(output).toMatch(/simulated cluster-hours, 0 broken promises$/m);
   expect(status).toBe(0);
 }, 60_000);
+
+test.each([
+  "--count abc",
+  "--count 0",
+  "--count=-1",
+  "--count 1.5",
+  "--from x",
+  "--seed x",
+  "--minutes 0",
+  "--minutes x",
+  "--workers x",
+  "--workers 0",
+  "--trace",
+  "--bug commitByAMinority",
+  "--planted --count 0",
+  "--ci --workers x",
+])("%s means nothing and is refused in one line", (line) => {
+  const { output, status } = sim("--raft", ...line.split(" "));
+  expect(output).toMatch(/^pnpm sim: --[^\n]+\n$/);
+  expect(status).toBe(2);
+});
+
+test("a run of no seeds is not green", () => {
+  const { output, status } = sim("--raft", "--minutes", "0.0000001");
+  expect(output).toMatch(/^raft: no seed ran/m);
+  expect(status).toBe(1);
+});

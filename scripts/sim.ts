@@ -7,7 +7,7 @@
  *   pnpm sim --planted                     each planted bug must be found within 500 seeds
  *   pnpm sim --ci                          what `npm test` runs: at least 100 simulated cluster-hours, and the table of planted bugs
  *
- * Exit code 0: no promise was broken (with --planted: every bug was found).
+ * Exit code 0: seeds ran and no promise was broken (with --planted: every bug was found). 1: not so. 2: the arguments mean nothing, and nothing ran.
  */
 import { parseArgs } from "node:util";
 import { families, familyOf } from "@cfs/testkit/sim";
@@ -36,7 +36,26 @@ const { values } = parseArgs({
 
 const chosen = families.filter(({ name }) => (values as Readonly<Record<string, unknown>>)[name] === true);
 const asked = chosen.length > 0 ? chosen : families;
-const workerCount = Math.max(1, Number(values.workers));
+const workerCount = Number(values.workers);
+
+/** Why the arguments mean nothing, in one line: else they would run no seed, and look like a success. */
+function refusal(): string | null {
+  const isWhole = (text: string): boolean => /^\d+$/.test(text) && Number.isSafeInteger(Number(text));
+  for (const name of ["seed", "from"] as const) {
+    const text = values[name];
+    if (text !== undefined && !isWhole(text)) return `--${name} wants a whole number, not "${text}"`;
+  }
+  for (const name of ["count", "workers"] as const) {
+    const text = values[name];
+    if (text !== undefined && !(isWhole(text) && Number(text) > 0)) return `--${name} wants a whole number above 0, not "${text}"`;
+  }
+  const { minutes } = values;
+  if (minutes !== undefined && !(/^\d+(\.\d+)?$/.test(minutes) && Number(minutes) > 0))
+    return `--minutes wants a number above 0, not "${minutes}"`;
+  if (values.trace && values.seed === undefined) return "--trace tells the story of one seed: say which with --seed";
+  if (values.bug !== undefined && values.seed === undefined && !values.planted) return "--bug goes with --seed or --planted";
+  return null;
+}
 
 async function main(): Promise<boolean> {
   if (values.help) {
@@ -65,4 +84,6 @@ async function main(): Promise<boolean> {
   return runSeeds(plan, { workerCount, minutes });
 }
 
-process.exitCode = (await main()) ? 0 : 1;
+const refused = refusal();
+if (refused !== null) console.error(`pnpm sim: ${refused}`);
+process.exitCode = refused !== null ? 2 : (await main()) ? 0 : 1;

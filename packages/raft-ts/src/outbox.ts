@@ -2,7 +2,8 @@
  * Messages that wait for the next Ready.
  *
  * While the host stores one Ready there is no next, and time goes on; so what says the same again, and more, takes the place of what waits. Invariant:
- * at most one heartbeat, one answer to a heartbeat and one acknowledgement in a row wait for each peer, however long the host takes.
+ * at most one heartbeat and one answer to a heartbeat of a term wait for each peer, however long the host takes; acknowledgements are merged only when
+ * one follows the other. Everything else waits as it was made: the host bounds that by taking Readies.
  */
 import type { Message } from "./message.ts";
 

@@ -16,4 +16,5 @@ test("the README shows what is run", () => {
   const shown = /```ts\n(import[\s\S]*?)```/.exec(readme)?.[1];
   const body = source.slice(source.indexOf("*/\n") + 3);
   expect(shown?.replace('"raft-ts"', '"../index.ts"')).toBe(body);
+  expect(body.trimEnd().split("\n").length).toBeLessThanOrEqual(40);
 });

@@ -10,7 +10,10 @@ import type { SnapshotMeta } from "./message.ts";
 
 export interface InitialState {
   readonly hardState: HardState;
-  /** In force at firstIndex - 1 (or later): Raft reads later ones from the log itself. */
+  /**
+   * Exactly the one in force at firstIndex - 1, that of the snapshot or of the compacted prefix: Raft reads later ones from the log itself. A later one would
+   * stay in force when its entry is cut off, and its majority need not overlap with the others'.
+   */
   readonly configuration: Configuration;
 }
 

@@ -24,7 +24,6 @@ class Server {
 }
 
 export const servers: ReadonlyMap<number, Server> = new Map([1, 2, 3].map((id) => [id, new Server(id, [1, 2, 3])]));
-
 function settle(): void {
   while ([...servers.values()].some(({ raft }) => raft.hasReady)) {
     for (const server of servers.values()) server.turn((message) => servers.get(message.to)?.raft.step(message));

@@ -5,7 +5,7 @@ import type { Family, RunOptions, RunOutcome } from "../family.ts";
 import { runShard } from "./shard-run.ts";
 
 /** Wrong, and yet without a consequence that a client or a crash could show in this driver; docs/internals/simulation.md says why. */
-const withoutConsequence: ReadonlySet<string> = new Set(["takeEntryWithoutPayload", "countPayloadBeforeDurable", "answerForAnotherEntry"]);
+const withoutConsequence: ReadonlySet<string> = new Set(["takeEntryWithoutPayload", "countPayloadBeforeDurable"]);
 
 export const shardFamily: Family = {
   name: "shard",
