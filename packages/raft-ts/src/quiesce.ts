@@ -3,8 +3,9 @@
  *
  * The leader goes quiet only when everybody holds everything and nothing waits, and says so in one last heartbeat. A follower follows when that is
  * true for itself too; else it goes on as before, its answer wakes the leader, or its election timer fires and its question wakes everybody.
- * Quiet followers cannot notice that their leader's node is gone: the host knows (membership) and wakes them. A quiet follower keeps faith with
- * nobody, and a quiet leader holds no lease. A quiesce that was overtaken by a later heartbeat is ignored (rounds are numbered).
+ * Quiet followers cannot notice that their leader's node is gone: the host knows (membership) and wakes them. A quiet leader holds no lease. A
+ * quiesce that was overtaken by a later heartbeat is ignored (rounds are numbered), but a restarted follower does not know what it has heard:
+ * so in lease mode a quiesce ends no promise, and who is woken keeps faith for electionTicks first.
  * Source: ours; the idea is CockroachDB's.
  */
 import { assert } from "@cfs/core";
@@ -48,11 +49,15 @@ export function followIntoQuiet(core: Core, message: HeartbeatMessage): boolean 
   core.roundSeen = message.round;
   core.log.commitTo(message.commit);
   core.isQuiescent = true;
-  core.sinceLeaderTicks = core.options.electionTicks;
+  // The leader may have a lease again by a round that this replica answered before it was restarted.
+  if (core.options.readMode !== "lease") core.sinceLeaderTicks = core.options.electionTicks;
   return true;
 }
 
-/** Time runs again because the host says so. A quiet follower may elect another leader at once: the host may know that the old one is gone. */
+/**
+ * Time runs again because the host says so. Unless in lease mode, a quiet follower may help another leader at once: the host may know that the
+ * old one is gone.
+ */
 export function wake(core: Core): void {
   if (!core.isQuiescent) return;
   core.isQuiescent = false;

@@ -245,6 +245,55 @@ describe("a quiet group", () => {
     expect(cluster.raft(2).isQuiescent).toBe(false);
   });
 
+  test("breaks no promise of a life before, though a last heartbeat comes again after a restart", () => {
+    const cluster = Cluster.of([1, 2, 3], { raft: { readMode: "lease" } });
+    cluster.tickAll(40);
+    const leader = cluster.leader();
+    const [voter, other] = [1, 2, 3].filter((id) => id !== leader) as [number, number];
+    expect(cluster.raft(leader).quiesce()).toBe(true);
+    cluster.process(leader);
+    const last = cluster.network.find(({ to }) => to === voter) as Message;
+    cluster.stabilize();
+    expect([1, 2, 3].map((id) => cluster.raft(id).isQuiescent)).toEqual([true, true, true]);
+
+    // The leader loses one of them, and has a lease with the other.
+    cluster.cut(leader, other);
+    cluster.cut(other, leader);
+    cluster.raft(other).wake();
+    cluster.raft(leader).wake();
+    for (let tick = 0; tick < 25; tick++) {
+      cluster.stabilize();
+      cluster.raft(leader).tick();
+      cluster.raft(voter).tick();
+    }
+    cluster.stabilize();
+    cluster.at(voter).restart();
+    cluster.raft(voter).step(last);
+    expect(cluster.raft(voter).isQuiescent).toBe(true);
+    cluster.isolate(leader);
+    cluster.raft(voter).wake();
+    // The other has waited for long enough; the voter has not.
+    for (let tick = 0; tick < 10; tick++) cluster.raft(other).tick();
+    cluster.raft(other).campaign();
+    cluster.stabilize();
+    expect(cluster.raft(other).isLeader).toBe(false);
+    const answers: number[] = [];
+    cluster.onReady = (id, { reads }) => {
+      if (id === leader) answers.push(...reads.map(({ context }) => context));
+    };
+    cluster.raft(leader).readIndex(7);
+    cluster.stabilize();
+    expect(answers).toEqual([7]);
+
+    // Nor for ever.
+    for (let tick = 0; tick < 60; tick++) {
+      cluster.raft(voter).tick();
+      cluster.raft(other).tick();
+      cluster.stabilize();
+    }
+    expect(cluster.raft(voter).isLeader || cluster.raft(other).isLeader).toBe(true);
+  });
+
   test("is not woken by answers to what was said before", () => {
     const cluster = elected();
     cluster.raft(1).tick();

@@ -91,8 +91,8 @@ export class Raft {
   /** Begins an election now, if this replica may: a voter, not leader, and in lease mode not bound to a leader. Pre-vote first, where that is on. */
   campaign(): void {
     const core = this.#core;
-    if (core.options.readMode === "lease" && core.isLed) return;
     wake(core);
+    if (core.options.readMode === "lease" && core.isLed) return;
     campaign(core, false);
   }
 

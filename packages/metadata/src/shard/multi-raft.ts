@@ -243,6 +243,8 @@ export class MultiRaft<Result> {
   /** A batch from a peer; in any order, any number of times. */
   receive(from: PeerId, batch: readonly PeerItem[]): void {
     if (this.#state !== "open") return;
+    // A follower's read may be among it.
+    this.#payTicks();
     for (const item of batch) {
       const replica = this.#groups.get(item.group);
       if (replica === undefined) this.#listener.onUnknownGroup?.(item.group, from);

@@ -53,6 +53,40 @@ test("a hundred groups share one write and one batch per peer", async () => {
   await bed.closeAll();
 });
 
+test("a leader that stood still does not answer a follower's read by a lease that is over, though it hears of it before its timer", async () => {
+  const raft = { readMode: "lease", checkQuorum: true, electionTicks: 10 } as const;
+  const bed = await ShardBed.start({ nodes: 5, driver: { quiesceTicks: 0, raft } });
+  await bed.createGroup(1);
+  await bed.ticks(15);
+  const old = await bed.elect(1);
+  await bed.ticks(5);
+  const before = watched(bed.node(old).up.propose(1, text("a=1")));
+  await bed.ticks(3);
+  expect(before.value).not.toBeNull();
+  // A follower is cut off with it, and still takes it for the leader when the three others have another one.
+  const follower = old === 1 ? 2 : 1;
+  bed.node(follower).up.setRank(1, 8);
+  const pair = [old, follower];
+  bed.holdTimers(old);
+  bed.isCut = (from, to) => pair.includes(from) || pair.includes(to);
+  await bed.ticks(45);
+  const next = bed.nodes.find(({ number, up }) => number !== old && up.status(1).role === "leader")?.number ?? 0;
+  expect(pair).not.toContain(next);
+  const write = watched(bed.node(next).up.propose(1, text("a=2")));
+  await bed.settle();
+  expect(write.value).not.toBeNull();
+
+  bed.isCut = (from, to) => !pair.includes(from) || !pair.includes(to);
+  expect(bed.node(follower).up.status(1).leader).toBe(old);
+  const read = watched(bed.node(follower).up.readIndex(1));
+  await bed.settle();
+  expect(read.value).toBeNull();
+  bed.resumeTimers(old);
+  await bed.settle();
+  expect(read.value).toBeNull();
+  await bed.closeAll();
+});
+
 test("groups with nothing to do have no timer and send nothing, and wake for work or a lost node", async () => {
   const bed = await ShardBed.start({ driver: { quiesceTicks: 5 } });
   await bed.createGroup(1);

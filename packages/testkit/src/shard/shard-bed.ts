@@ -62,6 +62,7 @@ export class ShardBed {
   readonly nodes: ShardNode[] = [];
   readonly #options: BedOptions;
   readonly #stalled: Map<number, (() => void)[]> = new Map();
+  readonly #held: Map<number, (() => void)[]> = new Map();
   #flights: Flight[] = [];
   #later: { readonly work: () => void; rounds: number }[] = [];
   /** Part of the requests to drives and states that are done at once; the others take some rounds. */
@@ -106,6 +107,17 @@ export class ShardBed {
     const waiting = this.#stalled.get(number) ?? [];
     this.#stalled.delete(number);
     for (const settle of waiting) settle();
+  }
+
+  /** Timers of a node that are due wait until resumed; what is delivered to it is read before. */
+  holdTimers(number: number): void {
+    this.#held.set(number, []);
+  }
+
+  resumeTimers(number: number): void {
+    const due = this.#held.get(number) ?? [];
+    this.#held.delete(number);
+    for (const callback of due) callback();
   }
 
   /** At once, or some rounds of deliveries later. */
@@ -155,7 +167,7 @@ export class ShardBed {
           node.machines.set(group, machine);
           return machine;
         },
-        clock: this.#clockOf(isAlive),
+        clock: this.#clockOf(number, isAlive),
         random: this.random,
         logger: silentLogger,
         crc32c: crc32cTable,
@@ -167,12 +179,18 @@ export class ShardBed {
     node.driver = driver;
   }
 
-  #clockOf(isAlive: () => boolean): Clock {
+  #clockOf(number: number, isAlive: () => boolean): Clock {
     const { clock } = this;
+    const fire = (callback: () => void): void => {
+      if (!isAlive()) return;
+      const held = this.#held.get(number);
+      if (held === undefined) callback();
+      else held.push(() => fire(callback));
+    };
     return {
       wallTime: () => clock.wallTime(),
       monotonicMs: () => clock.monotonicMs(),
-      after: (delayMs, callback) => clock.after(delayMs, () => (isAlive() ? callback() : undefined)),
+      after: (delayMs, callback) => clock.after(delayMs, () => fire(callback)),
     };
   }
 
