@@ -13,6 +13,7 @@ import { checkNew, Drive, openDrives as openExisting, readIdentity } from "@cfs/
 import type { DriveIdentity, DriveParts } from "@cfs/storage";
 import { readBook } from "./maintenance/drive-book.ts";
 import type { BookEntry } from "./maintenance/drive-book.ts";
+import { mustBeFit } from "./new-drives.ts";
 
 export interface UnusableDrive {
   readonly path: string;
@@ -57,6 +58,7 @@ export async function openDrives(parts: OpenDrivesParts, data: readonly string[]
   if (twice !== undefined) throw new CfsError("INVALID", `${twice} is named twice with --data`);
   const looks = await Promise.all(paths.map((path) => look(parts, path)));
   const isNew = looks.every(({ identity, error }) => identity === null && error === null);
+  if (isNew) await mustBeFit(paths);
   const { list, unusable, book } = isNew
     ? { list: await format(parts, paths), unusable: [], book: [] }
     : await openKnown(parts, looks, options);

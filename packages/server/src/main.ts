@@ -59,6 +59,17 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
 
   await checkAddress(options.listen);
   if (options.http !== null) await checkAddress(options.http);
+  if (
+    options.http !== null &&
+    options.http.port !== 0 &&
+    options.http.port === options.listen.port &&
+    options.http.host === options.listen.host
+  ) {
+    throw new CfsError(
+      "INVALID",
+      `--listen and --http are both ${options.listen.host}:${options.listen.port}; give one of them another port`,
+    );
+  }
   const io = await RingIo.open({ poolBytes });
   stack.defer(() => io.shutDown());
   logger.info("drives are accessed", { by: io.description });
