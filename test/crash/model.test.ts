@@ -81,9 +81,10 @@ describe("a writer on a plain directory", () => {
       environment: process.env,
     });
     await writer.untilProgress(100);
-    rmSync(work.root, { recursive: true, force: true });
+    // In one step: a tree that is removed name by name gets new names meanwhile.
+    renameSync(work.root, `${work.root}-gone`);
     const { failed } = await writer.ended();
-    expect(failed?.error).toMatch(/^(ENOENT|ENOTEMPTY)$/);
+    expect(failed?.error).toBe("ENOENT");
   });
 });
 

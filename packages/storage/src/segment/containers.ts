@@ -13,6 +13,8 @@ import type { FragmentPlace } from "@cfs/metadata";
 import type { Io, IoFile } from "../device/io.ts";
 
 export const containerBytes: number = 64 << 20;
+/** On a drive that has no room for a whole one: halves, down to this. */
+const containerBytesMin: number = 4 << 20;
 const pageBytes = 4096;
 /** Open files of one drive: reads spread over old containers. */
 const openFilesMax = 64;
@@ -27,6 +29,7 @@ export interface ContainerDrive {
 interface Current {
   readonly number: number;
   readonly file: IoFile;
+  readonly sizeBytes: number;
   usedBytes: number;
 }
 
@@ -79,7 +82,7 @@ export class Containers {
     const previous = this.#allocating;
     let place: FragmentPlace | null = null;
     const turn = previous.then(async () => {
-      if (!this.#current || this.#current.usedBytes + sizeBytes > containerBytes) await this.#begin();
+      if (!this.#current || this.#current.usedBytes + sizeBytes > this.#current.sizeBytes) await this.#begin(sizeBytes);
       const current = this.#current as unknown as Current;
       place = { drive: this.drive.index, container: current.number, offsetBytes: current.usedBytes };
       current.usedBytes += sizeBytes;
@@ -89,13 +92,14 @@ export class Containers {
     return place as unknown as FragmentPlace;
   }
 
-  async #begin(): Promise<void> {
+  async #begin(neededBytes: number): Promise<void> {
     const number = this.#nextNumber++;
     if (this.#firstOfThisRun === 0) this.#firstOfThisRun = number;
     const path = `${this.#directory}/${containerName(number)}`;
     const file = await this.#io.open(path, { direct: true, dataSync: false, create: true, exclusive: true, readOnly: false });
+    let sizeBytes = 0;
     try {
-      await this.#io.allocate(file, 0, containerBytes);
+      sizeBytes = await this.#preallocate(file, neededBytes);
       await this.#io.syncDirectory(this.#directory);
     } catch (reason) {
       await this.#io.close(file);
@@ -103,14 +107,29 @@ export class Containers {
       throw reason;
     }
     const last = this.#current;
-    this.#current = { number, file, usedBytes: 0 };
+    this.#current = { number, file, sizeBytes, usedBytes: 0 };
     this.#files.set(number, Promise.resolve(file));
     if (last) await this.#giveBackTail(last);
   }
 
+  /** Reserves as much as the drive has room for, at most a whole container; NO_SPACE when not even `neededBytes` fit. */
+  async #preallocate(file: IoFile, neededBytes: number): Promise<number> {
+    const leastBytes = Math.max(neededBytes, containerBytesMin);
+    for (let sizeBytes = containerBytes; ; sizeBytes = Math.max(leastBytes, sizeBytes / 2)) {
+      try {
+        await this.#io.allocate(file, 0, sizeBytes);
+        return sizeBytes;
+      } catch (reason) {
+        if (CfsError.from(reason).code !== "NO_SPACE" || sizeBytes === leastBytes) throw reason;
+        // What was reserved before the drive was full goes back.
+        await this.#io.truncate(file, 0);
+      }
+    }
+  }
+
   /** The preallocated rest of a full container goes back to the drive's file system. */
   async #giveBackTail(full: Current): Promise<void> {
-    if (full.usedBytes < containerBytes) await this.#io.truncate(full.file, full.usedBytes);
+    if (full.usedBytes < full.sizeBytes) await this.#io.truncate(full.file, full.usedBytes);
   }
 
   async write(place: FragmentPlace, bytes: Uint8Array): Promise<void> {

@@ -109,7 +109,7 @@ export class SegmentStore {
   /**
    * Writes the fragments of a packed segment, each on a drive of its own, and resolves when they are on stable storage.
    * `fragments` is borrowed: k+m times (header page and payload). When a drive fails meanwhile, another takes its place; when none is left, the
-   * segment is stored as long as at least one fragment more than k is on stable storage (k+m when m is 0), else the write fails with IO.
+   * segment is stored as long as at least one fragment more than k is on stable storage (k+m when m is 0), else the write fails: NO_SPACE when full drives are among them, otherwise IO.
    */
   async write(id: number, k: number, m: number, fragmentBytes: number, fragments: Uint8Array): Promise<FragmentPlace[]> {
     const sizeBytes = fragmentBytes + blockBytes;
@@ -119,6 +119,7 @@ export class SegmentStore {
     if (!chosen) throw new CfsError("IO", `${k}+${m} needs ${k + m} drives, ${healthy.length} are healthy`);
     const spares = healthy.filter((drive) => !chosen.includes(drive));
     let missing = 0;
+    let fullDrives = 0;
     const places = await Promise.all(
       chosen.map(async (drive, index): Promise<FragmentPlace> => {
         const bytes = fragments.subarray(index * sizeBytes, (index + 1) * sizeBytes);
@@ -127,31 +128,38 @@ export class SegmentStore {
           const written = await this.#writeOne(target, bytes);
           if (written.isStable) return written.place;
           place = written.place;
+          if (written.isFull) fullDrives++;
         }
         missing++;
         return place;
       }),
     );
-    if (missing > Math.max(0, m - 1) && missing > 0)
-      throw new CfsError("IO", `segment ${id}: ${missing} of ${k + m} fragments could not be written`);
+    if (missing > Math.max(0, m - 1) && missing > 0) {
+      const why = fullDrives > 0 ? `; ${fullDrives} drives are full` : "";
+      throw new CfsError(fullDrives > 0 ? "NO_SPACE" : "IO", `segment ${id}: ${missing} of ${k + m} fragments could not be written${why}`);
+    }
     this.counts.fragmentsWritten += k + m - missing;
     this.counts.bytesWritten += (k + m - missing) * sizeBytes;
     return places;
   }
 
-  async #writeOne(drive: number, bytes: Uint8Array): Promise<{ place: FragmentPlace; isStable: boolean }> {
+  async #writeOne(drive: number, bytes: Uint8Array): Promise<{ place: FragmentPlace; isStable: boolean; isFull: boolean }> {
     // Container 0 never exists: the place of a fragment that was never written.
     let place: FragmentPlace = { drive, container: 0, offsetBytes: 0 };
     const containers = this.#drives.get(drive);
-    if (!containers) return { place, isStable: false };
+    if (!containers) return { place, isStable: false, isFull: false };
     try {
       place = await containers.allocate(bytes.length);
       await containers.write(place, bytes);
       await containers.sync();
-      return { place, isStable: true };
+      return { place, isStable: true, isFull: false };
     } catch (reason) {
-      this.#driveFailed(drive, CfsError.from(reason));
-      return { place, isStable: false };
+      const error = CfsError.from(reason);
+      // A full drive is not a failed one.
+      const isFull = error.code === "NO_SPACE";
+      if (isFull) this.#parts.logger.warn("a drive is full", { drive, reason: error.message });
+      else this.#driveFailed(drive, error);
+      return { place, isStable: false, isFull };
     }
   }
 
