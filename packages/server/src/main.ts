@@ -57,19 +57,7 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
   const times = new StartTimes(clock);
   await using stack = new AsyncDisposableStack();
 
-  await checkAddress(options.listen);
-  if (options.http !== null) await checkAddress(options.http);
-  if (
-    options.http !== null &&
-    options.http.port !== 0 &&
-    options.http.port === options.listen.port &&
-    options.http.host === options.listen.host
-  ) {
-    throw new CfsError(
-      "INVALID",
-      `--listen and --http are both ${options.listen.host}:${options.listen.port}; give one of them another port`,
-    );
-  }
+  await checkAddresses(options);
   const io = await RingIo.open({ poolBytes });
   stack.defer(() => io.shutDown());
   logger.info("drives are accessed", { by: io.description });
@@ -129,6 +117,16 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
       ended.resolve();
     },
   };
+}
+
+/** Before any drive is touched. */
+async function checkAddresses({ listen, http }: ServerOptions): Promise<void> {
+  await checkAddress(listen);
+  if (http === null) return;
+  await checkAddress(http);
+  if (http.port !== 0 && http.port === listen.port && http.host === listen.host) {
+    throw new CfsError("INVALID", `--listen and --http are both ${listen.host}:${listen.port}; give one of them another port`);
+  }
 }
 
 function ownCpuMs(): number {
