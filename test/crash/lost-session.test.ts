@@ -37,7 +37,8 @@ describe.skipIf(reason !== null)("a mount that stood still for longer than its l
       await untilAnswered(async () => {
         const again = await open(join(mount.path, "d", "synced"), "r+");
         await again.write(", and more", 4);
-        await again.sync().finally(() => again.close());
+        await again.sync();
+        await again.close();
       });
       await mount.umount();
       const second = await cluster.mount({ name: "again" });
