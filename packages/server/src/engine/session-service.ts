@@ -1,7 +1,7 @@
 /**
  * Client sessions over hot-stream connections.
  *
- * For now one session owns everything: a second client is refused as long as the first is connected, or was less than the lease time ago.
+ * One session owns the whole file system: a second client is refused as long as the first is connected, or was less than the lease time ago.
  * A client that comes back with the same id goes on where the log has it; what it sends again is recognised by its sequence number.
  * Invariant: a command is proposed at most once, in sequence; progress is reported only for what is durable.
  */
