@@ -300,8 +300,10 @@ class Game {
     if (segment === null) return;
     if (b % 2 === 0) {
       const from = segment.places[1];
-      if (from !== undefined)
-        this.world.must({ type: "relocate", segment: id, fragment: 1, from, to: { drive: b % 3, container: b, offsetBytes: 4096 * b } });
+      if (from === undefined) return;
+      const to = { drive: b % 3, container: b, offsetBytes: 4096 * b };
+      const isTaken = segment.places.some(({ drive }, fragment) => fragment !== 1 && drive === to.drive);
+      expect(this.world.run({ type: "relocate", segment: id, fragment: 1, from, to })).toBe(isTaken ? 16 : 0);
       return;
     }
     const isDead = segment.chunks.every((chunk) => chunk.refs === 0);

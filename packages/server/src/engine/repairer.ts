@@ -4,6 +4,9 @@
  * A repaired fragment is published by one `relocate` command that holds only when the segment still names the old place; a segment that went
  * away meanwhile is left alone and the new fragment freed. A fragment that fails three times becomes a named problem and is not tried again
  * until the drives change.
+ *
+ * Invariant: no two fragments of a segment are repaired at once, or both would choose the one drive that is free: two fragments on one drive
+ * are lost together. Where that is so already, the second one moves.
  */
 import { CfsError } from "@cfs/core";
 import type { Clock, Logger, SegmentId } from "@cfs/core";
@@ -50,11 +53,12 @@ export class Repairer {
   readonly #urgent = new Map<string, Task>();
   readonly #queue = new Map<string, Task>();
   readonly #problems = new Map<string, RepairProblem>();
-  #workers = 0;
+  /** The fragment of each segment that a worker has. */
+  readonly #underWay = new Map<SegmentId, number>();
   #idle: (() => void)[] = [];
   #isClosed = false;
   #isRescanNeeded = false;
-  #homeless = 0;
+  readonly #homeless = new Set<string>();
   repaired = 0;
   repairedBytes = 0;
 
@@ -68,8 +72,8 @@ export class Repairer {
 
   get progress(): RepairProgress {
     return {
-      queued: this.#urgent.size + this.#queue.size + this.#workers,
-      homeless: this.#homeless,
+      queued: this.#urgent.size + this.#queue.size + this.#underWay.size,
+      homeless: this.#homeless.size,
       repaired: this.repaired,
       repairedBytes: this.repairedBytes,
       problems: [...this.#problems.values()],
@@ -77,8 +81,9 @@ export class Repairer {
   }
 
   add(segment: SegmentId, fragment: number): void {
-    const key = `${segment}/${fragment}`;
+    const key = keyOf(segment, fragment);
     if (this.#isClosed || this.#queue.has(key) || this.#urgent.has(key) || this.#problems.has(key)) return;
+    if (this.#underWay.get(segment) === fragment) return;
     if (this.#queue.size >= queueMax) {
       this.#isRescanNeeded = true;
       return;
@@ -90,53 +95,75 @@ export class Repairer {
     this.#work();
   }
 
-  /** Queues every fragment that lies on a drive that is not there or leaves, segment by segment; resolves when all are queued. */
+  /**
+   * Queues every fragment that lies on a drive that is not there, that leaves, or that holds another fragment of the segment, segment by segment;
+   * resolves when all are queued.
+   */
   async addMissing(): Promise<number> {
     const { state, store } = this.#parts;
     this.#problems.clear();
     let found = 0;
     do {
       this.#isRescanNeeded = false;
-      this.#homeless = 0;
+      // Known ones stay in the figure until the walk has been everywhere.
+      const unseen = new Set(this.#homeless);
       for (let after: SegmentId | 0 = 0; !this.#isClosed;) {
         const page: readonly Segment[] = await listSegments(state, after, 512);
         for (const segment of page) {
-          segment.places.forEach((place, fragment) => {
-            if (store.isWritable(place.drive) && place.container !== 0) return;
+          for (const fragment of this.#misplaced(segment)) {
+            const key = keyOf(segment.id, fragment);
+            unseen.delete(key);
             if (store.repairTarget(segment, fragment) === null) {
-              this.#homeless++;
-              return;
+              this.#homeless.add(key);
+              continue;
             }
+            this.#homeless.delete(key);
             found++;
             this.add(segment.id, fragment);
-          });
+          }
         }
         if (page.length < 512) break;
         after = page.at(-1)?.id ?? 0;
         if (this.#queue.size > queueMax / 2) await this.drain();
       }
+      for (const key of unseen) this.#homeless.delete(key);
     } while (this.#isRescanNeeded && !this.#isClosed);
     return found;
   }
 
+  /** Fragments that are not where they should be: no drive there that takes writes, or one with an earlier fragment of the segment. */
+  *#misplaced({ places }: Segment): Iterable<number> {
+    const drives = new Set<number>();
+    for (const [fragment, { drive, container }] of places.entries()) {
+      if (!this.#parts.store.isWritable(drive) || container === 0 || drives.has(drive)) yield fragment;
+      drives.add(drive);
+    }
+  }
+
   #work(): void {
-    while (this.#workers < inParallel && !this.#isClosed) {
-      const next = this.#urgent.entries().next().value ?? this.#queue.entries().next().value;
+    while (this.#underWay.size < inParallel && !this.#isClosed) {
+      const next = this.#nextOf(this.#urgent) ?? this.#nextOf(this.#queue);
       if (!next) return;
       const [key, task] = next;
       this.#urgent.delete(key);
       this.#queue.delete(key);
-      this.#workers++;
+      this.#underWay.set(task.segment, task.fragment);
       this.#run(key, task)
-        .finally(() => this.#ended())
+        .finally(() => this.#ended(task))
         .catch((reason: unknown) => this.#parts.logger.error("repairing failed", { reason: String(reason) }));
     }
   }
 
-  #ended(): void {
-    this.#workers--;
+  /** The first task whose segment no worker has: at most `inParallel` segments are passed over. */
+  #nextOf(tasks: ReadonlyMap<string, Task>): readonly [string, Task] | null {
+    for (const entry of tasks) if (!this.#underWay.has(entry[1].segment)) return entry;
+    return null;
+  }
+
+  #ended({ segment }: Task): void {
+    this.#underWay.delete(segment);
     this.#work();
-    if (this.#workers === 0) for (const resolve of this.#idle.splice(0)) resolve();
+    if (this.#underWay.size === 0) for (const resolve of this.#idle.splice(0)) resolve();
   }
 
   async #run(key: string, task: Task): Promise<void> {
@@ -169,7 +196,7 @@ export class Repairer {
     const to = await store.repair(segment, fragment);
     if (!to) {
       // Another fragment of the segment took the last free drive meanwhile.
-      this.#homeless++;
+      this.#homeless.add(keyOf(id, fragment));
       return;
     }
     const { outcome } = driver.propose({
@@ -184,13 +211,14 @@ export class Repairer {
     }
     await driver.durable(driver.appliedIndex);
     await store.free(from, segment.fragmentBytes).catch(() => undefined);
+    this.#homeless.delete(keyOf(id, fragment));
     this.repaired++;
     this.repairedBytes += segment.fragmentBytes;
   }
 
   /** Resolves when nothing is queued or under way. */
   async drain(): Promise<void> {
-    while (this.#workers > 0 && !this.#isClosed) {
+    while (this.#underWay.size > 0 && !this.#isClosed) {
       await new Promise<void>((resolve) => {
         this.#idle.push(resolve);
       });
@@ -201,10 +229,14 @@ export class Repairer {
     this.#isClosed = true;
     this.#urgent.clear();
     this.#queue.clear();
-    if (this.#workers > 0) {
+    if (this.#underWay.size > 0) {
       await new Promise<void>((resolve) => {
         this.#idle.push(resolve);
       });
     }
   }
+}
+
+function keyOf(segment: SegmentId, fragment: number): string {
+  return `${segment}/${fragment}`;
 }

@@ -151,7 +151,8 @@ class FsckRun {
     const { state, segments } = this.#parts.engine;
     try {
       await segments.checkHeader(segment, fragment);
-      return null;
+      const first = segment.places.findIndex(({ drive }) => drive === segment.places[fragment]?.drive);
+      return first === fragment ? null : `fragments ${first} and ${fragment} of segment ${segment.id} lie on the same drive`;
     } catch (reason) {
       const now = state.content.segment(segment.id);
       if (now === null || now.liveBytes === 0) return null;

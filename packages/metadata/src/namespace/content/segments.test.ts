@@ -144,7 +144,9 @@ test("a fragment moves only from where it is", () => {
   const { shell } = written();
   shell.world.must({ type: "publish", segment, swaps: [] });
   const from = { drive: 1, container: 7, offsetBytes: 8192 };
-  const to = { drive: 2, container: 8, offsetBytes: 4096 };
+  const to = { drive: 1, container: 8, offsetBytes: 4096 };
+  // Drive 2 has another fragment of the segment.
+  expect(shell.run({ type: "relocate", segment: id, fragment: 1, from, to: { ...to, drive: 2 } })).toBe(16);
   expect(shell.run({ type: "relocate", segment: id, fragment: 1, from: { ...from, container: 8 }, to })).toBe(116);
   expect(shell.run({ type: "relocate", segment: id, fragment: 1, from, to: { ...to, drive: 3 } })).toBe(22);
   expect(shell.run({ type: "relocate", segment: id, fragment: 3, from, to })).toBe(22);

@@ -1,8 +1,8 @@
 /**
  * Segments come (writeSegment, publish), move (relocate) and go (dropSegment).
  *
- * Invariant: a segment's record appears in the same command as the extents that point at it. publish swaps a range only where the
- * file still has the very bytes that were packed; what was overwritten meanwhile stays as it is.
+ * Invariants: a segment's record appears in the same command as the extents that point at it; a drive holds at most one of its fragments.
+ * publish swaps a range only where the file still has the very bytes that were packed; what was overwritten meanwhile stays as it is.
  */
 import type { ErrorCode } from "@cfs/core";
 import type { DropSegment, NewSegment, Publish, Relocate, Swap } from "../commands.ts";
@@ -50,7 +50,8 @@ export function segmentError(content: ContentState, segment: NewSegment): ErrorC
   if (content.segment(segment.id) !== null) return "EXISTS";
   const isShapeGood =
     k >= 1 && places.length === k + m && fragmentBytes > 0 && fragmentBytes % fragmentUnitBytes === 0 && segmentBytes <= k * fragmentBytes;
-  const arePlacesGood = places.every((place) => isGoodPlace(content, place));
+  const arePlacesGood =
+    places.every((place) => isGoodPlace(content, place)) && new Set(places.map(({ drive }) => drive)).size === places.length;
   const areChunksGood = chunks.every((chunk) => chunk.rawBytes > 0 && chunk.storedOffsetBytes + chunk.storedBytes <= segmentBytes);
   return isShapeGood && arePlacesGood && areChunksGood ? null : "INVALID";
 }
@@ -112,7 +113,10 @@ function isSamePlace(a: FragmentPlace, b: FragmentPlace): boolean {
   return a.drive === b.drive && a.container === b.container && a.offsetBytes === b.offsetBytes;
 }
 
-/** Only when the fragment is still where the sender believed it: else a newer move would be undone. */
+/**
+ * Only when the fragment is still where the sender believed it, or a newer move would be undone; never to a drive that holds another fragment of
+ * the segment (BUSY), or both would be lost together.
+ */
 export function relocate(state: State, command: Relocate): Outcome {
   const { content } = state;
   if (content === null) return fail("INVALID");
@@ -121,6 +125,7 @@ export function relocate(state: State, command: Relocate): Outcome {
   const place = segment.places[command.fragment];
   if (place === undefined || !isGoodPlace(content, command.to)) return fail("INVALID");
   if (!isSamePlace(place, command.from)) return fail("STALE_HANDLE");
+  if (segment.places.some(({ drive }, other) => other !== command.fragment && drive === command.to.drive)) return fail("BUSY");
   content.setSegment(segment.id, segment);
   segment.places[command.fragment] = { ...command.to };
   return done;
