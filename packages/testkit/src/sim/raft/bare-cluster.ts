@@ -155,10 +155,10 @@ export class BareCluster implements Patient {
     return this.leaderOf(this.#random.below(this.checkers.length))?.machine ?? null;
   }
 
-  leaderOf(group: number): { readonly machine: Machine; readonly replica: BareReplica } | null {
+  leaderOf(group: number): { readonly machine: Machine; readonly node: BareNode } | null {
     const replica = this.#leader(group);
     const machine = this.#machines.find(({ node }) => node.replicas.get(group) === replica);
-    return replica === null || machine === undefined ? null : { machine, replica };
+    return replica === null || machine === undefined ? null : { machine, node: machine.node };
   }
 
   #resize(): void {
