@@ -69,7 +69,7 @@ export class BareNode {
     this.id = id;
     this.#parts = parts;
     this.#options = options;
-    this.process = new SimProcess(id, parts.sim.queue);
+    this.process = new SimProcess(id, parts.sim.queue, parts.random.fork("pauses"));
     this.clock = new SimClock(this.process, parts.sim.queue);
     parts.network.attach(this.process, (_from, { group, message }) => {
       this.#payTicks();

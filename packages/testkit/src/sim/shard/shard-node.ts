@@ -60,7 +60,7 @@ export class ShardNode implements Machine {
     this.id = id;
     this.#parts = parts;
     this.#founding = founding;
-    this.process = new SimProcess(id, parts.sim.queue);
+    this.process = new SimProcess(id, parts.sim.queue, parts.random.fork("pauses"));
     this.clock = new SimClock(this.process, parts.sim.queue);
     this.disk = new SimDisk({ queue: parts.sim.queue, random: parts.random.fork("disk") }, { poolBytes: 8 << 20 });
     parts.network.attach(this.process, (from, batch) => this.driver?.receive(from, batch));
