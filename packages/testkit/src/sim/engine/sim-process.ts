@@ -18,8 +18,10 @@ import type { SimRandom } from "./sim-random.ts";
 /** Packets and timers that a paused process finds when it goes on; what comes later is lost, as in a full socket buffer. */
 const waitingMax = 10_000;
 
+/** Something that a process does when it is due. */
 interface Work {
   readonly isTimer: boolean;
+  /** Does nothing once a timer is cancelled. */
   run: () => void;
 }
 

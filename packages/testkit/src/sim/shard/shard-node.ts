@@ -177,7 +177,7 @@ export class ShardNode implements Machine {
     const disk = this.#machineDisks.get(group) ?? new MachineDisk();
     this.#machineDisks.set(group, disk);
     const host = {
-      delay: (): Promise<void> => new Promise((resolve) => void this.process.after(100 + random.exponential(2_000), resolve)),
+      delay: (): Promise<void> => new Promise((resolve) => this.process.after(100 + random.exponential(2_000), resolve)),
       applied: (
         { index, term, command, payloadBytes }: { index: number; term: number; command: Uint8Array; payloadBytes: number | null },
         digest: number,
