@@ -158,6 +158,25 @@ function network(seed: number): {
   return { queue, network: net, got, receiver };
 }
 
+test("what a wire makes of a message is made when it is sent, and opened once for each copy", () => {
+  const queue = new EventQueue();
+  const sent: string[] = [];
+  const wire =
+    (message: number[]): (() => number[]) =>
+    () => [...message];
+  const net = new SimNetwork<number[]>({ queue, random: new SimRandom(1), wire: (message) => (sent.push(message.join()), wire(message)) });
+  net.faults.duplicateRate = 1;
+  const receiver = new SimProcess(2, queue, new SimRandom(1));
+  receiver.start();
+  const got: number[][] = [];
+  net.attach(receiver, (_from, message) => got.push(message));
+  net.send(1, 2, [7]);
+  expect(sent).toEqual(["7"]);
+  while (queue.runNext(1e6)) void 0;
+  expect(got).toEqual([[7], [7]]);
+  expect(got[0]).not.toBe(got[1]);
+});
+
 test("a calm network delivers everything; loss, doubles and disorder come at their rates", () => {
   const { queue, network: net, got } = network(1);
   for (let message = 0; message < 100; message++) net.send(1, 2, message);

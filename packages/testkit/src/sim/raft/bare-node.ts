@@ -5,6 +5,7 @@
  * that a process that stood still knows that time passed before it answers a read by its lease.
  */
 import { assert } from "@cfs/core";
+import { decodeMessage, encodeMessage } from "raft-ts";
 import type { Configuration, Message, NodeId } from "raft-ts";
 
 import { SimClock } from "../engine/sim-clock.ts";
@@ -21,6 +22,12 @@ import { RegisterMachine } from "./register-machine.ts";
 export interface GroupMessage {
   readonly group: number;
   readonly message: Message;
+}
+
+/** Messages as bytes, as between real machines. */
+export function throughCodec({ group, message }: GroupMessage): () => GroupMessage {
+  const bytes = encodeMessage(message);
+  return () => ({ group, message: decodeMessage(bytes) });
 }
 
 export interface BareNodeParts {

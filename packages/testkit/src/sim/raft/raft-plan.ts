@@ -30,6 +30,8 @@ export interface RaftPlan extends GroupPlan {
   /** Mean time that the host holds the commit gate back, µs. */
   readonly gateDelayUs: number;
   readonly diskLatencyUs: number;
+  /** Messages travel as bytes of the binary format, else as they are, which is faster. */
+  readonly usesCodec: boolean;
   /** Two clocks drift apart by less than leases allow for. */
   readonly skewMax: number;
 }
@@ -130,6 +132,7 @@ function drawEvenly(random: SimRandom): RaftPlan {
     quiesces: random.chance(0.3),
     gateDelayUs: random.pick([100, 2_000, 50_000, 500_000]),
     diskLatencyUs: random.pick([50, 200, 1_000, 10_000]),
+    usesCodec: random.fork("wire").chance(0.25),
     clientsPerGroup: random.between(2, 6),
     timeoutUs: random.pick([400_000, 1_000_000, 3_000_000]),
     thinkMeanUs: random.pick([20_000, 100_000, 500_000, 2_000_000]),

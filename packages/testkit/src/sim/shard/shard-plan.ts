@@ -26,6 +26,8 @@ export interface ShardPlan extends GroupPlan {
   /** 0 to 1: commands that have a payload beside them. */
   readonly payloadRate: number;
   readonly payloadBytesMax: number;
+  /** Batches travel as bytes of the binary format. */
+  readonly usesCodec: boolean;
 }
 
 export function drawShardPlan(random: SimRandom): ShardPlan {
@@ -49,6 +51,7 @@ export function drawShardPlan(random: SimRandom): ShardPlan {
     commandPaddingBytes: base.commandPaddingBytes,
     payloadRate: own.pick([0, 0.3, 1]),
     payloadBytesMax: own.pick([100, 5_000, 30_000]),
+    usesCodec: base.usesCodec,
     clientsPerGroup: own.between(2, 4),
     thinkMeanUs: own.pick([50_000, 200_000, 1_000_000]),
     timeoutUs: base.timeoutUs,
