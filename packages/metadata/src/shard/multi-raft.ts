@@ -364,7 +364,7 @@ export class MultiRaft<Result> {
    * Followers get one for each timer: fewer ticks only make them wait longer before an election.
    */
   #payTicks(): void {
-    if (this.#options.raft.readMode !== "lease" || this.#awake.size === 0) return;
+    if (this.#options.raft.readMode !== "lease" || this.#awake.size === 0 || !this.#replicaParts.rules.paysTicks()) return;
     const owed = this.#owedTicks();
     if (owed > 0) this.#tick(owed, 0);
   }
