@@ -158,11 +158,12 @@ export class NodeStatus {
   async #measureNow(): Promise<void> {
     let journalBytes = 0;
     let stateBytes = 0;
-    for (const { path } of [...this.#parts.open]) {
-      journalBytes += await directoryBytes(`${path}/journal`);
+    const { open, engine } = this.#parts;
+    for (const { path, driveId } of [...open]) {
+      journalBytes += (await directoryBytes(`${path}/journal`)) - engine.journal.spareBytes(driveId);
       stateBytes += await directoryBytes(`${path}/state`);
     }
-    await this.#parts.engine.capacity.refresh();
+    await engine.capacity.refresh();
     this.#measured = { journalBytes, stateBytes };
     this.#measuredMs = this.#parts.clock.monotonicMs();
   }
