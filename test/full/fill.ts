@@ -28,7 +28,7 @@ export async function fill(directory: string, firstSeed: number): Promise<{ file
   throw new Error(`${filesMax} files of ${fileBytes} bytes went onto small drives`);
 }
 
-async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
+export async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
   await using file = await open(path, "w");
   await file.writeFile(bytes);
   await file.sync();

@@ -91,6 +91,10 @@ export class NodeStatus {
       stateCopies: store.directories.length,
       stateCopiesWanted: Math.min(stateCopiesWanted, open.length),
       availableBytes: report.availableBytes,
+      rooms: report.drives.map((room) => {
+        const drive = driveSet.members.find(({ index }) => index === room.drive)?.drive ?? null;
+        return { ...room, path: drive?.path ?? "", hasBallast: drive === null || drive.ballast.bytes > 0 };
+      }),
       rawTotalBytes: report.rawTotalBytes,
       rawFreeBytes: report.rawFreeBytes,
       ioDescription: io.description,

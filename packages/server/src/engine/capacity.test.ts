@@ -63,10 +63,10 @@ test("journal files are a thirty-second part of the smallest drive, from 4 to 64
   expect(journalFileBytes([])).toBe(64 << 20);
 });
 
-test("what is written is taken off until the drives are measured again, and prepared space is given back where a drive is short", async () => {
+test("what is written is taken off until the drives are measured again, and what is prepared there is adjusted", async () => {
   let freeBytes = 4 * gib;
-  const given: number[] = [];
-  const prepared = { bytes: () => 0, giveBack: async (drive: number) => given.push(drive) > 0 };
+  const given: number[][] = [];
+  const prepared = { bytes: () => 0, adjust: async (...room: number[]) => void given.push(room) };
   const measure = async () => [{ drive: 3, device: 1, totalBytes: 10 * gib, freeBytes }];
   const capacity = await Capacity.open({ measure, prepared, clock: systemClock(), logger: silentLogger }, 1 << 30);
   expect(capacity.availableBytes).toBe(3 * gib);
@@ -78,6 +78,6 @@ test("what is written is taken off until the drives are measured again, and prep
   freeBytes = gib / 2;
   await capacity.refresh();
   expect([capacity.availableBytes, capacity.isVague]).toEqual([0, false]);
-  expect(given).toEqual([3]);
+  expect(given).toEqual([[3, gib / 2, gib]]);
   await capacity.close();
 });

@@ -63,6 +63,14 @@ export function journalFileBytes(spaces: readonly DriveSpace[]): number {
   return bytes;
 }
 
+const ballastBytesMin = 16 << 20;
+const ballastReserveShareMax = 0.5;
+
+/** Of the reserve of one drive, what is kept as ballast: enough for log and state to go on for a while, a journal file at least where drives are large. */
+export function ballastBytes(fileBytes: number, reserveBytes: number): number {
+  return Math.floor(Math.min(Math.max(fileBytes, ballastBytesMin), reserveBytes * ballastReserveShareMax));
+}
+
 /** The arithmetic, apart from the measuring. */
 export function computeCapacity(spaces: readonly DriveRoom[]): CapacityReport {
   const sharers = new Map<number, number>();
@@ -119,7 +127,7 @@ function userBytes(free: readonly number[]): number {
 
 export interface CapacityParts {
   readonly measure: () => Promise<readonly DriveSpace[]>;
-  readonly prepared: Pick<PreparedSpace, "bytes" | "giveBack">;
+  readonly prepared: Pick<PreparedSpace, "bytes" | "adjust">;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -143,7 +151,7 @@ export class Capacity {
 
   static async open(parts: CapacityParts, intervalMs = 1_000): Promise<Capacity> {
     const capacity = new Capacity(parts, computeCapacity([]), intervalMs);
-    await capacity.refresh();
+    await capacity.#measure();
     capacity.#schedule();
     return capacity;
   }
@@ -187,12 +195,17 @@ export class Capacity {
   }
 
   async #refresh(): Promise<void> {
+    const spaces = await this.#measure();
+    await Promise.all(spaces.map((space) => this.#parts.prepared.adjust(space.drive, space.freeBytes, reserveOf(space.totalBytes))));
+  }
+
+  async #measure(): Promise<readonly DriveSpace[]> {
     const { measure, prepared } = this.#parts;
     const spentBefore = this.#spentBytes;
     const spaces = await measure();
     this.#report = computeCapacity(spaces.map((space) => ({ ...space, preparedBytes: prepared.bytes(space.drive) })));
     this.#spentBytes -= spentBefore;
-    await Promise.all(spaces.filter((space) => space.freeBytes < reserveOf(space.totalBytes)).map(({ drive }) => prepared.giveBack(drive)));
+    return spaces;
   }
 
   async close(): Promise<void> {

@@ -19,7 +19,7 @@ import {
 import type { DriveRecord, ListedRegion, Segment, ShardStore } from "@cfs/metadata";
 import { crc32c } from "@cfs/native";
 import { Containers, Journal, NativePacker, SegmentStore, nativeCodec } from "@cfs/storage";
-import type { Io, JournalDrive } from "@cfs/storage";
+import type { Ballast, Io, JournalDrive } from "@cfs/storage";
 import { Capacity, journalFileBytes } from "./capacity.ts";
 import type { DriveSpace } from "./capacity.ts";
 import { Compactor } from "./compactor.ts";
@@ -41,11 +41,13 @@ import { Sweeper } from "./sweeper.ts";
 export interface EngineDrive {
   readonly driveId: string;
   readonly path: string;
+  readonly ballast: Ballast;
 }
 
 export interface EngineParts {
   readonly io: Io;
   readonly store: ShardStore;
+  /** Drives come and go while the engine runs. */
   readonly drives: readonly EngineDrive[];
   /** Space on the drives; `indexOf` is the cluster's drive table. */
   readonly measure: (indexOf: (driveId: string) => number) => Promise<readonly DriveSpace[]>;
@@ -195,7 +197,8 @@ export class Engine {
       onDurable = (index) => driver.logDurable(index);
       await formatOrCheck(parts, options, state, driver);
       const segments = await openSegments(parts, options, state);
-      const prepared = new PreparedSpace({ state, journal, segments, logger });
+      const { drives } = parts;
+      const prepared = new PreparedSpace({ state, journal, segments, drives, journalFileBytes: fileBytes, logger });
       const capacity = await Capacity.open({ measure: () => parts.measure((id) => driveIndex(state, id)), prepared, clock, logger });
       const engine = new Engine(parts, { state, journal, driver, segments, capacity, clusterId: options.clusterId, figures });
       onBroken = (error) => {

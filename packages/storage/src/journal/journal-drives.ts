@@ -141,6 +141,10 @@ export class JournalDrives {
 
   async #make(state: DriveState, sizeBytes: number): Promise<string> {
     const { fileBytes } = this.#options;
+    // On a drive that is nearly full the other half is for the state, which could not go on without.
+    const freeBytes = await this.#io.freeBytes(state.directory);
+    if (freeBytes < sizeBytes * 2)
+      throw new CfsError("NO_SPACE", `${state.directory} has ${freeBytes} bytes left: too few for a journal file of ${sizeBytes}`);
     const filling = `${state.directory}/${this.#randomName("filling", ".tmp")}`;
     const file = await this.#io.open(filling, { ...openPlain, direct: true, create: true, exclusive: true });
     try {
