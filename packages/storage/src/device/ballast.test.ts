@@ -16,18 +16,18 @@ import { seededRandom } from "./seeded-random.ts";
 
 const owner = { clusterId: "c".repeat(32) as ClusterId, nodeId: "a".repeat(32) as NodeId };
 const clock: Clock = { wallTime: () => ({ sec: 1_700_000_000, nsec: 0 }), monotonicMs: () => 0, after: () => () => undefined };
-const kibibyte = 1024;
+const unit = 16 << 10;
 
 async function formatted(): Promise<{ io: FaultyIo; parts: DriveParts }> {
-  const io = new FaultyIo({ io: new MemoryIo({ random: seededRandom(1) }, { capacityBytes: 200 * kibibyte }) });
+  const io = new FaultyIo({ io: new MemoryIo({ random: seededRandom(1) }, { capacityBytes: 200 * unit }) });
   await io.makeDirectory("/d");
   const parts: DriveParts = { io, clock, random: seededRandom(2), lock: () => ({ release: () => undefined }) };
   const drive = await Drive.format(parts, "/d", owner);
-  await drive.ballast.keep(64 * kibibyte);
-  expect(drive.ballast.bytes).toBe(64 * kibibyte);
+  await drive.ballast.keep(64 * unit);
+  expect(drive.ballast.bytes).toBe(64 * unit);
   drive.close();
   // In memory, what was never written takes no space.
-  await take(io, "/d/ballast", 64 * kibibyte);
+  await take(io, "/d/ballast", 64 * unit);
   return { io, parts };
 }
 
@@ -48,7 +48,7 @@ test("a drive that is full is opened, without its ballast", async () => {
   const drive = await Drive.open(parts, "/d", owner);
   expect(drive.ballast.bytes).toBe(0);
   expect(await io.list("/d")).not.toContain("ballast");
-  expect(await io.freeBytes("/d")).toBeGreaterThanOrEqual(60 * kibibyte);
+  expect(await io.freeBytes("/d")).toBeGreaterThanOrEqual(60 * unit);
   drive.close();
 });
 
@@ -63,23 +63,23 @@ test("a drive that is full and has no ballast is opened too", async () => {
 
 test("the ballast stays while there is room, and is found again", async () => {
   const { io, parts } = await formatted();
-  await fill(io, 80 * kibibyte);
+  await fill(io, 80 * unit);
   const drive = await Drive.open(parts, "/d", owner);
-  expect(drive.ballast.bytes).toBe(64 * kibibyte);
+  expect(drive.ballast.bytes).toBe(64 * unit);
   drive.close();
 });
 
 test("without room there is none, and nothing is left of the attempt; where no drive is, neither", async () => {
   const { io } = await formatted();
   await io.unlink("/d/ballast");
-  await fill(io, 8 * kibibyte);
+  await fill(io, 8 * unit);
   const ballast = await Ballast.open(io, "/d");
-  await expect(ballast.keep(64 * kibibyte)).rejects.toThrow("NO_SPACE");
+  await expect(ballast.keep(64 * unit)).rejects.toThrow("NO_SPACE");
   expect([ballast.bytes, (await io.list("/d")).includes("ballast")]).toEqual([0, false]);
   await io.unlink("/others");
   await io.makeDirectory("/empty");
   const elsewhere = await Ballast.open(io, "/empty");
-  await elsewhere.keep(64 * kibibyte);
+  await elsewhere.keep(64 * unit);
   expect(await io.list("/empty")).toEqual([]);
 });
 
