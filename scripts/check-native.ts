@@ -8,7 +8,7 @@ import { runSteps } from "./steps.ts";
 
 const cwd = fileURLToPath(new URL("../native/", import.meta.url));
 
-process.exitCode = runSteps([
+process.exitCode = await runSteps([
   { name: "Rust format", command: ["cargo", "fmt", "--all", "--check"], cwd },
   { name: "clippy", command: ["cargo", "clippy", "--release", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], cwd },
   { name: "Rust tests", command: ["cargo", "test", "--release", "--workspace", "--locked", "--quiet"], cwd },

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { parseOrder } from "./quickstart/arguments.ts";
 import { mountAt, mountHealth, parseMountinfo } from "./quickstart/mounts.ts";
-import { listenerInode, listenerName, usersOf } from "./quickstart/processes.ts";
+import { listenerInode, listenerName } from "./quickstart/processes.ts";
 import { isListening } from "./quickstart/server.ts";
 import { isRunning, processStart, StateFile } from "./quickstart/state.ts";
 
@@ -94,9 +94,4 @@ test("listening sockets are told from others in the kernel's table", () => {
     "  sl  local_address rem_address   st\n   0: 0100007F:24B8 00000000:0000 01 0:0 0:0 0 0 0 11\n   1: 0100007F:24B8 00000000:0000 0A 0:0 0:0 0 0 0 22\n";
   expect(listenerInode(table, 9400)).toBe("22");
   expect(listenerInode(table, 9401)).toBeNull();
-});
-
-test("whoever uses a folder is named", () => {
-  expect(usersOf(process.cwd()).some((user) => user.includes(`(process ${process.pid},`))).toBe(true);
-  expect(usersOf("/nonexistent")).toEqual([]);
 });

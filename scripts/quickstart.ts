@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 import { type Order, parseOrder, usage } from "./quickstart/arguments.ts";
 import { mountAt, mountHealth } from "./quickstart/mounts.ts";
 import { Problem } from "./quickstart/problem.ts";
-import { listenerName, usersOf } from "./quickstart/processes.ts";
+import { listenerName } from "./quickstart/processes.ts";
 import { isListening, runCfs, spawnServer, stopServer, waitUntilReady } from "./quickstart/server.ts";
 import { defaultPort, isRunning, type State, StateFile } from "./quickstart/state.ts";
 
@@ -138,10 +138,8 @@ async function unmount(mountPoint: string): Promise<void> {
   if (mount?.type !== "fuse.cfs") return;
   if (mountHealth(mountPoint, 3_000) !== "answers") return detach(mountPoint);
   if ((await runCfs(root, ["umount", mountPoint])) !== 0 || mountAt(mountPoint) !== null) {
-    const users = usersOf(mountPoint);
-    const who = users.length === 0 ? "" : `; it is in use by ${users.join(", ")}`;
     throw new Problem(
-      `${shown(mountPoint)} cannot be unmounted${who}`,
+      `${shown(mountPoint)} cannot be unmounted; the message above says who uses it`,
       "Leave that folder in every shell, close the files in it, then run the same command again.",
     );
   }

@@ -24,24 +24,25 @@ function needsSetup() {
   return !(task === "quickstart" && (rest[0] === "stop" || rest[0] === "destroy"));
 }
 
-function setUp() {
+async function setUp() {
   const unlock = lockCheckout();
   try {
-    checkSystem(task === "test" ? "test" : "run");
-    installToolchain();
-    installPackages();
-    buildNative();
+    await checkSystem(task === "test" ? "test" : "run");
+    await installToolchain();
+    await installPackages();
+    await buildNative();
   } finally {
     unlock();
   }
 }
 
-/** Runs the task under the pinned Node. Ctrl-C reaches the task itself, which tidies up; this process waits for it. */
+/** Runs the task under the pinned Node. Ctrl-C reaches the task itself, which tidies up; SIGTERM is handed on. This process waits for it. */
 async function runTask(script) {
   if (!existsSync(pinnedNode)) throw new SetupProblem("this checkout is not set up, so there is nothing to stop or destroy");
   const args = ["--conditions=cfs-source", "--disable-warning=ExperimentalWarning", join(root, "scripts", script), ...rest];
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => {});
   const child = spawn(pinnedNode, args, { cwd: process.env.INIT_CWD ?? process.cwd(), stdio: "inherit", env: pinnedEnvironment() });
+  process.on("SIGINT", () => {});
+  for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
   const [code] = await once(child, "exit");
   return code ?? 130;
 }
@@ -50,7 +51,7 @@ async function main() {
   if (task !== "only" && !(task in scriptByTask)) {
     throw new SetupProblem(`unknown task "${task}"`, "Use: npm run quickstart [-- MOUNTPOINT|stop|destroy], or npm test");
   }
-  if (needsSetup()) setUp();
+  if (needsSetup()) await setUp();
   return task === "only" ? 0 : runTask(scriptByTask[task]);
 }
 
@@ -59,5 +60,5 @@ try {
 } catch (reason) {
   if (!(reason instanceof SetupProblem)) throw reason;
   console.error(`\ncfs set-up: ${reason.message}${reason.cure ? `\n  ${reason.cure}` : ""}`);
-  process.exitCode = 1;
+  process.exitCode = reason.exitCode;
 }

@@ -10,7 +10,7 @@ const node = process.execPath;
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
 process.chdir(here("../"));
-process.exitCode = runSteps([
+process.exitCode = await runSteps([
   { name: "types", command: ["tsc", "-b"] },
   { name: "lint", command: ["oxlint"] },
   { name: "format", command: ["oxfmt", "--check"] },

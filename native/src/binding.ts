@@ -7,6 +7,7 @@ export function loadAddon(): unknown {
   try {
     return createRequire(import.meta.url)(path);
   } catch (cause) {
-    throw new Error(`cannot load the native addon ${path}; run: pnpm native`, { cause });
+    const why = cause instanceof Error ? (cause.message.split("\n")[0] ?? "") : String(cause);
+    throw new Error(`cannot load the native addon ${path}: ${why}`, { cause });
   }
 }

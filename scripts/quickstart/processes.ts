@@ -1,4 +1,4 @@
-/** Which processes stand in the way: who listens on a port, who uses a folder, read from /proc as far as this user may see it. */
+/** Which process stands in the way: who listens on a port, read from /proc as far as this user may see it. */
 import { existsSync, readFileSync, readdirSync, readlinkSync } from "node:fs";
 
 function processIds(): string[] {
@@ -49,13 +49,4 @@ export function listenerName(port: number): string {
   const owner =
     inode === undefined ? undefined : processIds().find((pid) => descriptorsOf(pid).some((path) => linkOf(path) === `socket:[${inode}]`));
   return (owner === undefined ? null : describe(owner)) ?? "another program";
-}
-
-/** The processes whose working directory or open files are in the folder. */
-export function usersOf(folder: string): string[] {
-  const isInside = (path: string | null): boolean => path !== null && (path === folder || path.startsWith(`${folder}/`));
-  const users = processIds().filter(
-    (pid) => isInside(linkOf(`/proc/${pid}/cwd`)) || descriptorsOf(pid).some((path) => isInside(linkOf(path))),
-  );
-  return users.map(describe).filter((user) => user !== null);
 }

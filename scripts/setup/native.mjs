@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { contentStamp, filesBelow, isStamped, pinnedNode, probe, root, run, say, writeStamp } from "./step.mjs";
 
-export function buildNative() {
+export async function buildNative() {
   const sources = filesBelow(join(root, "native"), (path) => /\.(rs|toml)$|\/Cargo\.lock$|\.[ch]$/.test(path));
   const stamp = contentStamp(
     [...sources, join(root, "scripts", "build-native.ts")],
@@ -11,6 +11,6 @@ export function buildNative() {
   );
   if (isStamped("native", stamp) && existsSync(join(root, "native", "cfs.node"))) return;
   say("building the native addon (release mode; the first time takes a few minutes)");
-  run(pinnedNode, [join(root, "scripts", "build-native.ts")], { cure: "The compiler's messages above say what is wrong." });
+  await run(pinnedNode, [join(root, "scripts", "build-native.ts")], { cure: "The compiler's messages above say what is wrong." });
   writeStamp("native", stamp);
 }

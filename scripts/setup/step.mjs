@@ -3,8 +3,9 @@
  *
  * A stamp is the hash of everything that a step reads; a step is skipped when its stamp is unchanged and its result is there.
  */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -17,11 +18,14 @@ export const pinnedPnpm = join(bin, ".bin", "pnpm");
 
 /** A problem that the person at the keyboard can solve; `cure` says how. */
 export class SetupProblem extends Error {
-  constructor(message, cure = "") {
+  constructor(message, cure = "", exitCode = 1) {
     super(message);
     this.cure = cure;
+    this.exitCode = exitCode;
   }
 }
+
+const endingSignals = ["SIGINT", "SIGTERM", "SIGHUP"];
 
 /** The pinned versions, as package.json names them. */
 export function pinnedVersions() {
@@ -45,18 +49,45 @@ export function say(text) {
   console.log(`cfs set-up: ${text}`);
 }
 
-/** Runs a command in the checkout and shows its output; `cure` is what to do when it fails. */
-export function run(command, args, { cure = "", cwd = root, quiet = false, env = pinnedEnvironment() } = {}) {
-  const done = spawnSync(command, args, { cwd, env, stdio: quiet ? ["ignore", "pipe", "pipe"] : "inherit", encoding: "utf8" });
-  const shown = [command.startsWith(root) ? relative(root, command) : command, ...args].join(" ");
-  if (done.error) throw new SetupProblem(`cannot run ${shown}: ${done.error.message}`, cure);
-  if (done.signal)
-    throw new SetupProblem(`${shown} was stopped by ${done.signal}`, "Run the same command again; it goes on where it stopped.");
-  if (done.status !== 0) {
-    const output = quiet ? `\n${done.stdout}${done.stderr}`.trimEnd() : "";
-    throw new SetupProblem(`${shown} failed with exit code ${done.status}${output}`, cure);
+/** Asks a process and all that it started to end; says nothing when they have ended already. */
+function endGroup(pid, signal) {
+  try {
+    process.kill(-pid, signal);
+  } catch (reason) {
+    if (reason.code !== "ESRCH") throw reason;
   }
-  return quiet ? done.stdout : "";
+}
+
+/**
+ * Runs a command in the checkout and shows its output; `cure` is what to do when it fails.
+ *
+ * The command leads a process group, so that a set-up which is told to end takes with it what a compiler driver or a package manager started.
+ */
+export async function run(command, args, { cure = "", cwd = root, env = pinnedEnvironment() } = {}) {
+  const shown = [command.startsWith(root) ? relative(root, command) : command, ...args].join(" ");
+  const child = spawn(command, args, { cwd, env, stdio: ["ignore", "inherit", "inherit"], detached: true });
+  let stoppedBy = null;
+  const forward = (signal) => {
+    // The second time means: now.
+    if (child.pid !== undefined) endGroup(child.pid, stoppedBy === null ? signal : "SIGKILL");
+    stoppedBy = signal;
+  };
+  for (const signal of endingSignals) process.on(signal, forward);
+  try {
+    const [code, signal] = await once(child, "exit");
+    if (stoppedBy !== null) {
+      endGroup(child.pid, "SIGKILL");
+      throw new SetupProblem(`${shown} was interrupted`, "Run the same command again; it goes on where it stopped.", 130);
+    }
+    if (signal !== null)
+      throw new SetupProblem(`${shown} was stopped by ${signal}`, "Run the same command again; it goes on where it stopped.");
+    if (code !== 0) throw new SetupProblem(`${shown} failed with exit code ${code}`, cure);
+  } catch (reason) {
+    if (reason instanceof SetupProblem) throw reason;
+    throw new SetupProblem(`cannot run ${shown}: ${reason.message}`, cure);
+  } finally {
+    for (const signal of endingSignals) process.off(signal, forward);
+  }
 }
 
 /** First line of a command's output, or null when it cannot run. */

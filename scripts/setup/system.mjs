@@ -86,7 +86,7 @@ function checkRust() {
     );
 }
 
-function install(packages) {
+async function install(packages) {
   const apt = (...args) =>
     run("apt-get", args, {
       env: { ...pinnedEnvironment(), DEBIAN_FRONTEND: "noninteractive" },
@@ -95,17 +95,17 @@ function install(packages) {
   const args = ["install", "--yes", "--no-install-recommends", ...packages];
   say(`installing ${packages.join(" ")}`);
   try {
-    apt(...args);
+    await apt(...args);
   } catch (reason) {
-    if (!(reason instanceof SetupProblem)) throw reason;
+    if (!(reason instanceof SetupProblem) || reason.exitCode === 130) throw reason;
     say("the package lists may be old; refreshing them");
-    apt("update");
-    apt(...args);
+    await apt("update");
+    await apt(...args);
   }
 }
 
 /** `level` is "run" or "test". */
-export function checkSystem(level) {
+export async function checkSystem(level) {
   checkPlatform();
   const missing = needs.filter((need) => (level === "test" || need.for === "run") && !need.found()).map((need) => need.apt);
   if (missing.length > 0) {
@@ -120,7 +120,7 @@ export function checkSystem(level) {
         `Run: sudo apt-get install --no-install-recommends ${missing.join(" ")}`,
       );
     }
-    install(missing);
+    await install(missing);
   }
   checkRust();
 }

@@ -3,14 +3,14 @@ import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { SetupProblem, isStamped, pinnedNode, pinnedPnpm, pinnedVersions, probe, run, say, toolchain, writeStamp } from "./step.mjs";
 
-export function installToolchain() {
+export async function installToolchain() {
   const { node, pnpm } = pinnedVersions();
   const stamp = `node ${node} pnpm ${pnpm} ${process.arch}`;
   if (isStamped("toolchain", stamp) && existsSync(pinnedNode) && existsSync(pinnedPnpm)) return;
   say(`installing Node ${node} and pnpm ${pnpm} into .toolchain/`);
   rmSync(join(toolchain, "node_modules"), { recursive: true, force: true });
   const args = ["install", "--prefix", toolchain, "--no-save", "--no-audit", "--no-fund", "--ignore-scripts=false", "--loglevel=error"];
-  run("npm", [...args, `node@${node}`, `pnpm@${pnpm}`], {
+  await run("npm", [...args, `node@${node}`, `pnpm@${pnpm}`], {
     cure: "npm must reach its registry; check the network or proxy settings, then run the same command again.",
   });
   const version = probe(pinnedNode, ["--version"]);

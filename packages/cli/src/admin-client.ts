@@ -13,6 +13,7 @@ import type {
   ScrubProgress,
   ScrubRequest,
   ServerStreamMethod,
+  ShutdownReply,
   StatusReply,
   UnaryMethod,
 } from "@cfs/rpc";
@@ -76,8 +77,8 @@ export class AdminClient {
     return this.#stream(adminService.fsck, request);
   }
 
-  async shutdown(graceMs: number): Promise<void> {
-    await this.#call(adminService.shutdown, { graceMs }, callTimeoutMs + graceMs);
+  shutdown(graceMs: number): Promise<ShutdownReply> {
+    return this.#call(adminService.shutdown, { graceMs }, callTimeoutMs + graceMs);
   }
 
   #call<Request, Reply>(method: UnaryMethod<Request, Reply>, request: Request, timeoutMs: number): Promise<Reply> {

@@ -1,6 +1,7 @@
 import { CfsError, type ErrorCode, errnoByCode } from "@cfs/core";
 import { expect, test } from "vitest";
-import { describeFailure } from "./exit.ts";
+import { readFileSync } from "node:fs";
+import { describeFailure, failureCodes } from "./exit.ts";
 import { fromNodeError } from "./node-error.ts";
 
 test("an operating error is its code and its sentence once, with a next step", () => {
@@ -31,6 +32,12 @@ test("anything else is a bug and shows its stack", () => {
 
 test("no code lacks a description", () => {
   for (const code of Object.keys(errnoByCode) as ErrorCode[]) expect(describeFailure(new CfsError(code, "x"))?.code).toBe(code);
+});
+
+test("every code that a command can show is explained in docs/operating/errors.md", () => {
+  const page = readFileSync(new URL("../../../docs/operating/errors.md", import.meta.url), "utf8");
+  const explained = new Set([...page.matchAll(/^\| `([A-Z_]+)` \|/gm)].map(([, code]) => code));
+  expect(explained).toEqual(new Set(failureCodes));
 });
 
 test("errors of Node keep the kernel's sentence", () => {

@@ -3,9 +3,10 @@
  *
  * A CfsError is something that happens and is shown as `cfs: CODE: message`; whatever else arrives here is a bug and is shown with its stack.
  */
-import { CfsError, type ErrorCode } from "@cfs/core";
+import { CfsError, errnoByCode, type ErrorCode } from "@cfs/core";
 import { CommanderError } from "commander";
 import { UsageError } from "./parse.ts";
+import { setupFailure } from "./setup-failure.ts";
 
 export const exitCodes = {
   ok: 0,
@@ -61,9 +62,15 @@ const nextStepByCode: Readonly<Record<ErrorCode, string>> = {
   QUOTA: "delete something, or raise the quota",
 };
 
+/** What only a command says: wrong words on the command line or in the configuration file, a defect of cfs, a set-up that is not complete. */
+export const ownCodes = ["USAGE", "BUG", "SETUP"] as const;
+export type FailureCode = ErrorCode | (typeof ownCodes)[number];
+/** Every code that a command can show; docs/operating/errors.md explains each. */
+export const failureCodes: readonly FailureCode[] = [...(Object.keys(errnoByCode) as ErrorCode[]), ...ownCodes];
+
 export interface Failure {
   readonly exitCode: ExitCode;
-  readonly code: string;
+  readonly code: FailureCode;
   /** One sentence without the code. */
   readonly message: string;
   /** What to do now; empty when there is nothing to say. */
@@ -100,6 +107,8 @@ export function describeFailure(reason: unknown): Failure | null {
   if (reason instanceof Error && reason.name === "AbortError") {
     return { exitCode: exitCodes.interrupted, code: "INTERRUPTED", message: "interrupted", next: "", stack: null };
   }
+  const incomplete = setupFailure(reason);
+  if (incomplete !== null) return { exitCode: exitCodes.failed, ...incomplete, stack: null };
   const known = cfsErrorIn(reason);
   if (known !== null) return describeError(known);
   const stack = reason instanceof Error ? (reason.stack ?? reason.message) : String(reason);

@@ -1,12 +1,14 @@
 /**
  * The `cfs` program: arguments, terminals, clock and signals of this process, handed to `runCli`.
  *
- * This file alone touches `process`; everything below it takes what it needs.
+ * This file alone touches `process`; everything below it takes what it needs. The rest is loaded late, so that a package which is not installed
+ * is one line, too.
  */
 import { performance } from "node:perf_hooks";
 import type { WriteStream } from "node:tty";
 import type { Terminal } from "./output.ts";
-import { runCli } from "./program.ts";
+import type { runCli } from "./program.ts";
+import { setupFailure } from "./setup-failure.ts";
 
 function terminal(stream: WriteStream): Terminal {
   // A reader that went away (`cfs … | head`) is no failure of ours.
@@ -32,7 +34,20 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   });
 }
 
-process.exitCode = await runCli(process.argv.slice(2), {
+async function loadProgram(): Promise<typeof runCli> {
+  try {
+    return (await import("./program.ts")).runCli;
+  } catch (reason) {
+    const failure = setupFailure(reason);
+    if (failure === null) throw reason;
+    if (process.argv.includes("--json")) process.stdout.write(`${JSON.stringify({ error: failure }, null, 2)}\n`);
+    else process.stderr.write(`cfs: ${failure.code}: ${failure.message}\n  ${failure.next}\n`);
+    return process.exit(1);
+  }
+}
+
+const run = await loadProgram();
+process.exitCode = await run(process.argv.slice(2), {
   stdout: terminal(process.stdout),
   stderr: terminal(process.stderr),
   env: process.env,

@@ -4,6 +4,7 @@
  * A command is a file in commands/: it declares its flags and examples, and calls a function `runX(options, ui)` that does the work.
  * To add one, list it in `commands`. Failures of all kinds end here: one line for people, one JSON object with `--json`.
  */
+import { shownText } from "@cfs/core";
 import { Command } from "commander";
 import { adminCommand } from "./commands/admin.ts";
 import { benchCommand } from "./commands/bench.ts";
@@ -72,8 +73,8 @@ function report(failure: Failure, ui: Ui): void {
     const { code, message, next } = failure;
     ui.stdout.write(`${JSON.stringify({ error: next === "" ? { code, message } : { code, message, next } }, null, 2)}\n`);
   } else {
-    ui.note(`${ui.paintError("red", "cfs:")} ${failure.code}: ${failure.message}`);
-    if (failure.next !== "") ui.note(`  ${failure.next}`);
+    ui.note(`${ui.paintError("red", "cfs:")} ${failure.code}: ${shownText(failure.message)}`);
+    if (failure.next !== "") ui.note(`  ${shownText(failure.next)}`);
   }
   if (failure.stack !== null) ui.note(failure.stack);
 }

@@ -1,4 +1,5 @@
 /** How the state of a server is shown to people: one line for `cfs status`, every figure for `cfs admin status`. */
+import { shownText } from "@cfs/core";
 import type { Drive, DriveState, StatusReply } from "@cfs/rpc";
 import type { HealthLevel, NodeDetails } from "@cfs/server";
 import { formatBytes, formatCount, formatDuration } from "./format.ts";
@@ -57,14 +58,14 @@ export function printDrives(drives: readonly Drive[], ui: Ui): void {
       formatBytes(drive.usedBytes),
       formatBytes(drive.capacityBytes),
       formatCount(drive.readErrors + drive.writeErrors + drive.checksumErrors),
-      drive.path,
-      drive.reason,
+      shownText(drive.path),
+      shownText(drive.reason),
     ]),
   );
 }
 
 export function printWarnings(status: StatusReply, ui: Ui): void {
-  for (const warning of status.warnings) ui.print(`  ${ui.paint("yellow", "!")} ${warning}`);
+  for (const warning of status.warnings) ui.print(`  ${ui.paint("yellow", "!")} ${shownText(warning)}`);
 }
 
 /** Health, room and who is connected, in a line or two. */
@@ -143,7 +144,7 @@ export function printStatus(address: string, status: StatusReply, ui: Ui): void 
   ui.table(
     [{ title: "mount" }, { title: "state" }, { title: "from" }, { title: "since" }],
     details.sessions.map(({ host, mountpoint, isConnected, peer, connectedMs }) => [
-      `${host}:${mountpoint}`,
+      shownText(`${host}:${mountpoint}`),
       isConnected ? "connected" : "away",
       peer,
       formatDuration(connectedMs / 1000),

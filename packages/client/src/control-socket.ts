@@ -2,13 +2,15 @@
  * How other processes of this machine ask a mount how it is: a Unix socket that answers with one JSON line per connection.
  *
  * It is served from memory and never waits for the server or the kernel, so that `cfs status` answers while everything else waits.
- * Sockets lie in one directory (run directory of the user), named by a hash of the mount point.
+ * Sockets lie in the run directory of the user who mounts, which nobody else may enter, named by a hash of the mount point. Those of mounts
+ * that are gone are removed by the next mount.
  */
 import { createHash } from "node:crypto";
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import type { Server } from "node:net";
-import { CfsError } from "@cfs/core";
+import { CfsError, listCfsMounts } from "@cfs/core";
+import type { MountEntry } from "@cfs/core";
 
 export interface MountStatus {
   readonly mountpoint: string;
@@ -27,18 +29,48 @@ export interface MountStatus {
   readonly clientId: string;
 }
 
-export function runDirectory(): string {
-  const base = process.getuid?.() === 0 ? "/run" : (process.env["XDG_RUNTIME_DIR"] ?? `/tmp/cfs-${process.getuid?.() ?? 0}`);
+export type MountAnswer =
+  | { readonly kind: "answers"; readonly status: MountStatus }
+  /** Nobody listens: the process of the mount has ended. */
+  | { readonly kind: "dead" }
+  /** Somebody listens and says nothing. */
+  | { readonly kind: "silent" }
+  /** Another user's mount: whether it works, this user may not see. */
+  | { readonly kind: "hidden"; readonly ownerUid: number };
+
+const ownUid = process.getuid?.() ?? 0;
+
+function runDirectory(): string {
+  const base = ownUid === 0 ? "/run" : (process.env["XDG_RUNTIME_DIR"] ?? `/tmp/cfs-${ownUid}`);
   return `${base}/cfs`;
 }
 
-export function controlPath(mountpoint: string): string {
-  return `${runDirectory()}/${createHash("sha256").update(mountpoint).digest("hex").slice(0, 24)}.sock`;
+/** Where the mounts of a user may have their sockets. */
+function runDirectoriesOf(uid: number): string[] {
+  if (uid === 0) return ["/run/cfs"];
+  const usual = [`/run/user/${uid}/cfs`, `/tmp/cfs-${uid}/cfs`];
+  return uid === ownUid ? [...new Set([runDirectory(), ...usual])] : usual;
+}
+
+function socketName(mountpoint: string): string {
+  return `${createHash("sha256").update(mountpoint).digest("hex").slice(0, 24)}.sock`;
+}
+
+/** Sockets of mounts that are gone; one that answers is left alone, because its mount may be in another namespace. */
+export async function removeDeadSockets(directory: string, mounts: readonly MountEntry[]): Promise<void> {
+  const living = new Set(mounts.map(({ mountpoint }) => socketName(mountpoint)));
+  for (const name of readdirSync(directory)) {
+    if (!name.endsWith(".sock") || living.has(name)) continue;
+    const path = `${directory}/${name}`;
+    if ((await ask(path, askTimeoutMs)).kind === "dead") rmSync(path, { force: true });
+  }
 }
 
 export async function serveControl(mountpoint: string, status: () => MountStatus): Promise<Server> {
-  const path = controlPath(mountpoint);
-  mkdirSync(runDirectory(), { recursive: true, mode: 0o700 });
+  const directory = runDirectory();
+  const path = `${directory}/${socketName(mountpoint)}`;
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  await removeDeadSockets(directory, listCfsMounts());
   // Left over from a worker that was killed: this process holds the mount now.
   rmSync(path, { force: true });
   const server = createServer((socket) => {
@@ -52,26 +84,47 @@ export async function serveControl(mountpoint: string, status: () => MountStatus
   return server;
 }
 
-/** Asks the mount at `mountpoint`; null when nobody answers for it. */
-export function queryMount(mountpoint: string, timeoutMs = 1_000): Promise<MountStatus | null> {
+const askTimeoutMs = 1_000;
+
+/** The user who mounted, as the kernel has it in the options of a FUSE mount. */
+function ownerOf({ options }: Pick<MountEntry, "options">): number {
+  return Number(/(?:^|,)user_id=(\d+)/.exec(options)?.[1] ?? 0);
+}
+
+/** Asks the process of a mount. */
+export async function queryMount(mount: Pick<MountEntry, "mountpoint" | "options">): Promise<MountAnswer> {
+  const ownerUid = ownerOf(mount);
+  let worst: MountAnswer = { kind: "dead" };
+  for (const directory of runDirectoriesOf(ownerUid)) {
+    const answer = await ask(`${directory}/${socketName(mount.mountpoint)}`, askTimeoutMs);
+    if (answer.kind === "answers") return answer;
+    if (answer.kind !== "dead") worst = answer.kind === "hidden" ? { kind: "hidden", ownerUid } : answer;
+  }
+  return worst;
+}
+
+function ask(path: string, timeoutMs: number): Promise<MountAnswer> {
   return new Promise((resolve) => {
-    const socket = connect(controlPath(mountpoint));
+    const socket = connect(path);
     let text = "";
-    const finish = (result: MountStatus | null): void => {
+    const finish = (answer: MountAnswer): void => {
       socket.destroy();
-      resolve(result);
+      resolve(answer);
     };
-    socket.setTimeout(timeoutMs, () => finish(null));
-    socket.on("error", () => finish(null));
+    socket.setTimeout(timeoutMs, () => finish({ kind: "silent" }));
+    socket.on("error", ({ code }: NodeJS.ErrnoException) => {
+      if (code === "EACCES" || code === "EPERM") finish({ kind: "hidden", ownerUid: 0 });
+      else finish({ kind: code === "ENOENT" || code === "ECONNREFUSED" || code === "ENOTDIR" ? "dead" : "silent" });
+    });
     socket.on("data", (chunk) => {
       text += chunk.toString("utf8");
     });
     socket.on("end", () => {
       try {
-        finish(JSON.parse(text) as MountStatus);
+        finish({ kind: "answers", status: JSON.parse(text) as MountStatus });
       } catch (reason) {
         if (!(reason instanceof SyntaxError)) throw CfsError.from(reason);
-        finish(null);
+        finish({ kind: "silent" });
       }
     });
   });

@@ -10,13 +10,14 @@ import { closeSync, openSync, statSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { resolve as resolvePath } from "node:path";
 import { fileURLToPath } from "node:url";
-import { CfsError, systemClock } from "@cfs/core";
-import type { LogLevel } from "@cfs/core";
+import { CfsError, listMounts, mountAt, placeOf, shellWord, systemClock } from "@cfs/core";
+import type { LogLevel, MountEntry } from "@cfs/core";
 import { fuseMount, fuseUnmount } from "@cfs/native";
 import { addressText, Http2Transport } from "@cfs/rpc";
 import type { Address } from "@cfs/rpc";
 import { queryMount } from "./control-socket.ts";
-import { listMounts } from "./mount-table.ts";
+import type { MountStatus } from "./control-socket.ts";
+import { whoUses } from "./mount-users.ts";
 import type { WorkerConfig, WorkerMessage } from "./worker.ts";
 
 export const cacheModes = ["writeback", "writethrough", "none"] as const;
@@ -54,25 +55,57 @@ const startTimeoutMs = 20_000;
  */
 const workerHeap = ["--initial-old-space-size=128", "--max-old-space-size=192"];
 
-/** Throws what is wrong with a mount point, before anything is done. */
-export function checkMountpoint(path: string): string {
-  const mountpoint = resolvePath(path);
+/** Throws what is wrong with a mount point, before anything is done. Links are followed: the kernel and `cfs status` know it by its own path. */
+export async function checkMountpoint(path: string): Promise<string> {
+  const { path: mountpoint, mount } = placeOf(resolvePath(path));
   // A dead mount answers stat with ENOTCONN, so the mount table is asked first.
-  const mounted = listMounts().findLast((entry) => entry.mountpoint === mountpoint);
-  if (mounted?.type === "fuse.cfs") {
-    throw new CfsError("BUSY", `${mountpoint} is already mounted from ${mounted.source}; unmount it first: cfs umount ${mountpoint}`);
-  }
+  if (mount?.mountpoint === mountpoint) throw await mountedAlready(mount);
   let info: ReturnType<typeof statSync>;
   try {
     info = statSync(mountpoint);
   } catch (reason) {
-    const code = (reason as NodeJS.ErrnoException).code ?? "EIO";
-    if (code === "ENOENT")
-      throw new CfsError("NOT_FOUND", `${mountpoint} does not exist; make it first: mkdir -p ${mountpoint}`, { cause: reason });
-    throw new CfsError("IO", `${mountpoint} cannot be examined (${code})`, { cause: reason });
+    throw mountpointError(mountpoint, reason);
   }
   if (!info.isDirectory()) throw new CfsError("NOT_DIRECTORY", `${mountpoint} is not a directory`);
   return mountpoint;
+}
+
+async function mountedAlready(mount: MountEntry): Promise<CfsError> {
+  const { mountpoint, source } = mount;
+  if ((await queryMount(mount)).kind === "dead") {
+    return new CfsError("BUSY", `${mountpoint} holds a mount of ${source} whose process has ended`, {
+      details: { next: `take it away, then mount again: cfs umount --lazy ${shellWord(mountpoint)}` },
+    });
+  }
+  return new CfsError("BUSY", `${mountpoint} is already mounted from ${source}`, {
+    details: { next: `unmount it first: cfs umount ${shellWord(mountpoint)}` },
+  });
+}
+
+function mountpointError(mountpoint: string, reason: unknown): CfsError {
+  const code = (reason as NodeJS.ErrnoException).code ?? "EIO";
+  const options = { cause: reason };
+  switch (code) {
+    case "ENOENT":
+      return new CfsError("NOT_FOUND", `${mountpoint} does not exist`, {
+        ...options,
+        details: { next: `make it first: mkdir -p ${shellWord(mountpoint)}` },
+      });
+    case "ENOTDIR":
+      return new CfsError("NOT_DIRECTORY", `a part of ${mountpoint} is not a directory`, options);
+    case "EACCES":
+      return new CfsError("ACCESS_DENIED", `${mountpoint} cannot be reached by this user`, options);
+    case "ENOTCONN":
+      return new CfsError("BUSY", `${mountpoint} holds a FUSE mount whose process has ended`, {
+        ...options,
+        details: { next: `take it away, then mount again: umount -l ${shellWord(mountpoint)}` },
+      });
+    default:
+      return new CfsError("IO", `${mountpoint} cannot be examined (${code})`, {
+        ...options,
+        details: { next: "check the file system that it is on" },
+      });
+  }
 }
 
 function checkDevice(): void {
@@ -102,7 +135,7 @@ async function checkServer(server: Address): Promise<void> {
 }
 
 export async function mountCfs(options: MountOptions, isForeground: boolean): Promise<Mounted> {
-  const mountpoint = checkMountpoint(options.mountpoint);
+  const mountpoint = await checkMountpoint(options.mountpoint);
   checkDevice();
   await checkServer(options.server);
   const fd = await fuseMount({
@@ -181,19 +214,42 @@ export interface UnmountOptions {
 
 /** Unmounts and waits until the worker has brought everything to the server and ended. */
 export async function unmountCfs(path: string, options: UnmountOptions): Promise<void> {
-  const mountpoint = resolvePath(path);
-  const mounted = listMounts().findLast((entry) => entry.mountpoint === mountpoint);
-  if (!mounted) throw new CfsError("INVALID", `${mountpoint} is not a mount point`);
-  if (mounted.type !== "fuse.cfs") throw new CfsError("INVALID", `${mountpoint} is a mount of ${mounted.type}, not of cfs`);
-  const status = await queryMount(mountpoint);
-  await fuseUnmount(mountpoint, { lazy: options.lazy });
-  if (!status || options.lazy) return;
-  const until = performance.now() + options.timeoutMs;
-  while (isAlive(status.pid)) {
+  const mount = mountToRemove(resolvePath(path));
+  const { mountpoint } = mount;
+  const answer = await queryMount(mount);
+  try {
+    await fuseUnmount(mountpoint, { lazy: options.lazy });
+  } catch (reason) {
+    if (CfsError.from(reason).code !== "BUSY") throw reason;
+    throw new CfsError("BUSY", `${mountpoint} cannot be unmounted: ${whoUses(mountpoint, listMounts())}`, {
+      cause: reason,
+      details: {
+        next: `end or leave that, then try again; or take it out of the tree while it is in use: cfs umount --lazy ${shellWord(mountpoint)}`,
+      },
+    });
+  }
+  if (answer.kind === "answers" && !options.lazy) await untilWorkerEnded(answer.status, options.timeoutMs);
+}
+
+function mountToRemove(wanted: string): MountEntry {
+  const { path, mount } = placeOf(wanted);
+  if (mount?.mountpoint === path) return mount;
+  if (mount !== null) {
+    const next = `unmount that: cfs umount ${shellWord(mount.mountpoint)}`;
+    throw new CfsError("INVALID", `${path} is inside the mount at ${mount.mountpoint}`, { details: { next } });
+  }
+  const other = mountAt(path);
+  if (other !== null) throw new CfsError("INVALID", `${path} is a mount of ${other.type}, not of cfs`);
+  throw new CfsError("INVALID", `${path} is not a mount point`, { details: { next: "see: cfs status" } });
+}
+
+async function untilWorkerEnded({ pid, mountpoint, undurableCommands, server }: MountStatus, timeoutMs: number): Promise<void> {
+  const until = performance.now() + timeoutMs;
+  while (isAlive(pid)) {
     if (performance.now() > until) {
       throw new CfsError(
         "TIMED_OUT",
-        `${mountpoint} is unmounted, but its worker (pid ${status.pid}) still brings ${status.undurableCommands} changes to ${status.server}; do not end it`,
+        `${mountpoint} is unmounted, but its worker (pid ${pid}) still brings ${undurableCommands} changes to ${server}; do not end it`,
       );
     }
     await new Promise<void>((resolve) => {

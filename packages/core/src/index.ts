@@ -5,6 +5,9 @@ export type { Brand, ClientId, ClusterId, DriveId, InodeNumber, Name, NodeId, Se
 export { ByteReader, ByteWriter } from "./codec.ts";
 export { CfsError, errnoByCode } from "./errors.ts";
 export type { ErrorCode, ErrorDetails } from "./errors.ts";
+export { listCfsMounts, listMounts, mountAt, placeOf } from "./mount-table.ts";
+export type { MountEntry, Place } from "./mount-table.ts";
+export { shellWord, shownText } from "./shown-text.ts";
 export { silentLogger } from "./ports.ts";
 export type { Clock, LogFields, Logger, Random } from "./ports.ts";
 export { jsonLogger, logLevels, systemClock, systemRandom } from "./system.ts";

@@ -113,7 +113,12 @@ export interface ShutdownRequest {
   readonly graceMs: number;
 }
 
-export type ShutdownReply = Readonly<Record<never, never>>;
+export interface ShutdownReply {
+  /** The process that stops. */
+  readonly pid: number;
+  /** Where that number means something: the machine's boot and the PID namespace. Empty when the server does not know it. */
+  readonly pidSpace: string;
+}
 
 export interface AdminService {
   readonly status: UnaryMethod<StatusRequest, StatusReply>;

@@ -123,7 +123,7 @@ test("every unary method", async () => {
   expect(await call("DriveList", {})).toMatchObject({ drives: [drive, { state: "DRIVE_FAILED" }] });
   expect(await call("DriveAdd", { path: "/x" })).toEqual({ drive: { ...drive, path: "/x" } });
   expect(await call("DriveRemove", { driveId: "a", force: true })).toEqual({ drive: null });
-  expect(await call("Shutdown", { graceMs: 1 })).toEqual({});
+  expect(await call("Shutdown", { graceMs: 1 })).toEqual({ pid: 7, pidSpace: "boot pid:[1]" });
   await expect(call("DriveReplace", { oldDriveId: "old" })).rejects.toMatchObject({ code: grpcCode.INTERNAL, details: "a bug near old" });
 });
 

@@ -56,7 +56,7 @@ test("every unary method answers with all its fields", async () => {
   expect(await client.call(adminService.driveAdd, { path: "/mnt/ü" }, { timeoutMs })).toEqual({ drive: { ...drive, path: "/mnt/ü" } });
   expect(await client.call(adminService.driveRemove, { driveId: "a", force: true }, { timeoutMs })).toEqual({ drive: null });
   expect(observed.requests).toEqual([{ driveId: "a", force: true }]);
-  expect(await client.call(adminService.shutdown, { graceMs: 5 }, { timeoutMs })).toEqual({});
+  expect(await client.call(adminService.shutdown, { graceMs: 5 }, { timeoutMs })).toEqual({ pid: 7, pidSpace: "boot pid:[1]" });
 });
 
 test("100 calls at once on one session", async () => {

@@ -13,7 +13,7 @@ import { checkNew, Drive, openDrives as openExisting, readIdentity } from "@cfs/
 import type { DriveIdentity, DriveParts } from "@cfs/storage";
 import { readBook } from "./maintenance/drive-book.ts";
 import type { BookEntry } from "./maintenance/drive-book.ts";
-import { mustBeFit } from "./new-drives.ts";
+import { mustBeFit, mustBeOutsideCfs } from "./new-drives.ts";
 
 export interface UnusableDrive {
   readonly path: string;
@@ -56,6 +56,7 @@ export async function openDrives(parts: OpenDrivesParts, data: readonly string[]
   const paths = data.map((path) => resolve(path));
   const twice = paths.find((path, index) => paths.indexOf(path) !== index);
   if (twice !== undefined) throw new CfsError("INVALID", `${twice} is named twice with --data`);
+  mustBeOutsideCfs(paths);
   const looks = await Promise.all(paths.map((path) => look(parts, path)));
   const isNew = looks.every(({ identity, error }) => identity === null && error === null);
   if (isNew) await mustBeFit(paths);
@@ -150,10 +151,17 @@ async function openNamed(parts: OpenDrivesParts, wanted: readonly Look[], paths:
   if (unusable?.error) {
     throw new CfsError(unusable.error.code, unusable.error.message.replace(/^[A-Z_]+: /, ""), {
       cause: unusable.error,
-      details: { next: "mend it, or start without it: --degraded; then: cfs admin drive replace" },
+      details: isRefusedAlways(unusable.error)
+        ? unusable.error.details
+        : { next: "mend it, or start without it: --degraded; then: cfs admin drive replace" },
     });
   }
   return openExisting(parts, paths, null);
+}
+
+/** Mistakes that `--degraded` does not pass over: a drive of others, one in use, one of a newer format. */
+function isRefusedAlways({ code }: CfsError): boolean {
+  return code === "INVALID" || code === "BUSY" || code === "NOT_SUPPORTED";
 }
 
 /** Each by itself: what cannot be opened is told and left out. Drives of other clusters and nodes are a mistake in any case. */
@@ -173,7 +181,7 @@ async function openUsable(
         list.push(await Drive.open(parts, path, { clusterId: owner.clusterId, nodeId: owner.nodeId }));
       } catch (reason) {
         const error = CfsError.from(reason);
-        if (error.code === "INVALID" || error.code === "BUSY" || error.code === "NOT_SUPPORTED") throw error;
+        if (isRefusedAlways(error)) throw error;
         const message = error.message.replace(/^[A-Z_]+: /, "");
         parts.logger.warn("a drive cannot be used and is left out", { path, reason: message });
         unusable.push({ path, reason: message });

@@ -22,6 +22,7 @@ import { HttpServer } from "./http/http-server.ts";
 import { Metrics } from "./http/metrics.ts";
 import { LoopWatch } from "./loop-watch.ts";
 import { DriveSet } from "./maintenance/drive-set.ts";
+import type { DrivePresence } from "./maintenance/drive-set.ts";
 import { StartTimes } from "./start-times.ts";
 import { stateDirectories } from "./maintenance/state-directories.ts";
 
@@ -40,6 +41,8 @@ export interface RunningServer {
   readonly address: Address;
   /** Null when nothing is served over HTTP. */
   readonly httpAddress: Address | null;
+  /** Which drives were there when it began to serve. */
+  readonly drives: DrivePresence;
   /** Resolves when the server has stopped; rejects with what it could not go on from. */
   readonly ended: Promise<void>;
   close(): Promise<void>;
@@ -111,6 +114,7 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
   return {
     address: rpc.address,
     httpAddress: http?.address ?? null,
+    drives: driveSet.presence,
     ended: ended.promise,
     close: async () => {
       await close();

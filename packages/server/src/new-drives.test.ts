@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { mustBeFit } from "./new-drives.ts";
+import { mustBeFit, mustBeOutsideCfs } from "./new-drives.ts";
 
 let base: string;
 beforeEach(() => {
@@ -20,6 +20,15 @@ test("directories of a usual file system are fit, and stay empty", async () => {
 test("one directory under two names is refused", async () => {
   symlinkSync("a", join(base, "link"));
   await expect(mustBeFit([join(base, "a"), join(base, "link")])).rejects.toThrow(/INVALID: .*link is the same directory as .*a;/);
+});
+
+test("a directory inside a cfs mount is refused, and the mount is not touched", () => {
+  const mount = { source: "127.0.0.1:9400", mountpoint: join(base, "mnt"), type: "fuse.cfs", options: "rw" };
+  symlinkSync("mnt/inside", join(base, "link"));
+  mustBeOutsideCfs([join(base, "a")], [mount]);
+  for (const path of ["mnt", "mnt/d1", "link"]) {
+    expect(() => mustBeOutsideCfs([join(base, "a"), join(base, path)], [mount])).toThrow(/INVALID: .* is inside the cfs mount at .*mnt;/);
+  }
 });
 
 // Needs root, for mount(2).

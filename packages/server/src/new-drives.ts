@@ -1,13 +1,23 @@
 /**
- * Whether directories can become drives of a new file system, looked at before a byte is written to any of them.
+ * Whether directories can be drives: none inside a cfs mount, and what a new file system needs, looked at before a byte is written to any of them.
  *
  * Invariant: what is refused here is as it was before.
  */
 import { access, constants, stat, statfs } from "node:fs/promises";
-import { CfsError } from "@cfs/core";
+import { CfsError, placeOf } from "@cfs/core";
+import type { MountEntry } from "@cfs/core";
 
 /** Room for a container, a journal file and the state, twice over. */
 export const driveBytesMin: number = 128 << 20;
+
+/** A drive inside a mount of cfs would wait for a server that waits for the drive. Says so without touching the mount. */
+export function mustBeOutsideCfs(paths: readonly string[], mounts?: readonly MountEntry[]): void {
+  for (const path of paths) {
+    const { mount } = placeOf(path, mounts);
+    if (mount === null) continue;
+    throw new CfsError("INVALID", `${path} is inside the cfs mount at ${mount.mountpoint}; a drive is a directory of a local file system`);
+  }
+}
 
 /** `paths` exist and hold no identity. Throws INVALID for one directory under two names, READ_ONLY, ACCESS_DENIED, NO_SPACE for one that is too small. */
 export async function mustBeFit(paths: readonly string[]): Promise<void> {

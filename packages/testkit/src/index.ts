@@ -3,7 +3,7 @@ export { Cluster, ClusterMount, startCluster, whyNoMounts, withCluster } from ".
 export type { ClusterMountOptions, ClusterOptions } from "./cluster/cluster.ts";
 export { driveKinds, TestDrive, whyNoDrives } from "./cluster/drive-bed.ts";
 export type { DriveKind } from "./cluster/drive-bed.ts";
-export { run, scriptArguments } from "./cluster/program.ts";
+export { programArguments, run, scriptArguments } from "./cluster/program.ts";
 export type { CommandResult } from "./cluster/program.ts";
 export { ioSuite } from "./conformance/io-suite.ts";
 export type { IoFixture } from "./conformance/io-suite.ts";

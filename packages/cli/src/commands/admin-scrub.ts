@@ -1,4 +1,5 @@
 /** `cfs admin scrub`: the server reads and verifies every fragment, repairs what is wrong, and names the files concerned. Ctrl-C stops it. */
+import { shownText } from "@cfs/core";
 import type { ScrubProgress } from "@cfs/rpc";
 import type { Command } from "commander";
 import { type ServerFlags, serverOption, withAdmin } from "../admin-client.ts";
@@ -27,7 +28,7 @@ export async function runScrub({ server, drive, rate }: ScrubFlags, ui: Ui): Pro
         progress ??= new Progress(ui, { label: "scrub", unit: "bytes", total: step.bytesTotal });
         progress.update(step.bytesChecked);
         if (step.findings.length > 0) progress.end();
-        for (const finding of step.findings) ui.print(`${ui.paint("yellow", "!")} ${finding}`);
+        for (const finding of step.findings) ui.print(`${ui.paint("yellow", "!")} ${shownText(finding)}`);
         findings.push(...step.findings);
       }
     } finally {

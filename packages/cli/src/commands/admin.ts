@@ -6,6 +6,7 @@ import type { Ui } from "../output.ts";
 import { flag, formatAddress, parseDuration } from "../parse.ts";
 import type { Ended } from "../program.ts";
 import { detailsOf, printStatus } from "../server-status.ts";
+import { untilServerEnded } from "../server-end.ts";
 import { adminDriveCommand } from "./admin-drive.ts";
 import { adminScrubCommand } from "./admin-scrub.ts";
 import { newCommand } from "./command.ts";
@@ -34,20 +35,33 @@ function adminStatusCommand(ui: Ui, ended: Ended): Command {
 
 interface ShutdownFlags extends ServerFlags {
   readonly grace: number;
+  readonly wait: boolean;
+}
+
+/** Beyond the grace: what is under way is finished, the state is written to its drives. */
+const stopTimeoutMs = 60_000;
+
+export async function runShutdown({ server, grace, wait }: ShutdownFlags, ui: Ui): Promise<void> {
+  const reply = await withAdmin(server, ui, (admin) => admin.shutdown(grace));
+  if (wait) await untilServerEnded(server, reply, grace + stopTimeoutMs, ui.signal);
+  ui.result({ server: formatAddress(server), isStopped: wait }, () => {
+    ui.print(`${formatAddress(server)} ${wait ? "has stopped" : "is stopping"}`);
+  });
 }
 
 function adminShutdownCommand(ui: Ui): Command {
   return newCommand({
     name: "shutdown",
     description: "stop a server; what was acknowledged is on the drives",
-    examples: [["cfs admin shutdown", "mounts wait until it is started again"]],
+    examples: [
+      ["cfs admin shutdown", "returns when the server is gone; mounts wait until it is started again"],
+      ["cfs admin shutdown --grace 5s --no-wait", "in five seconds, without waiting for it"],
+    ],
   })
     .addOption(serverOption())
     .option("--grace <duration>", "how long clients get to finish", flag(parseDuration), 0)
-    .action(async ({ server, grace }: ShutdownFlags) => {
-      await withAdmin(server, ui, (admin) => admin.shutdown(grace));
-      ui.result({ server: formatAddress(server), isStopping: true }, () => ui.print(`${formatAddress(server)} is stopping`));
-    });
+    .option("--no-wait", "return at once, not when the server is gone")
+    .action(async (flags: ShutdownFlags) => runShutdown(flags, ui));
 }
 
 export function adminCommand(ui: Ui, ended: Ended): Command {

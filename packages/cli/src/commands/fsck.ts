@@ -1,4 +1,5 @@
 /** `cfs fsck`: the server proves that names, extents, reference counts and fragments agree. Reads only, unless `--repair`. */
+import { shownText } from "@cfs/core";
 import type { FsckProgress } from "@cfs/rpc";
 import type { Command } from "commander";
 import { type ServerFlags, serverOption, withAdmin } from "../admin-client.ts";
@@ -30,7 +31,7 @@ export async function runFsck({ server, repair }: FsckFlags, ui: Ui): Promise<bo
         }
         progress.update(step.itemsChecked);
         if (step.findings.length > 0) progress.end();
-        for (const finding of step.findings) ui.print(`${ui.paint("yellow", "!")} ${finding}`);
+        for (const finding of step.findings) ui.print(`${ui.paint("yellow", "!")} ${shownText(finding)}`);
         findings.push(...step.findings);
       }
     } finally {

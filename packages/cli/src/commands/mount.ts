@@ -1,6 +1,6 @@
 /** `cfs mount`: makes the file system of a server appear at a directory. Returns when the first stat works; `--foreground` stays. */
-import { logLevels, type LogLevel } from "@cfs/core";
-import { type CacheMode, cacheModes, listCfsMounts, mountCfs, type Mounted, type MountOptions } from "@cfs/client";
+import { listCfsMounts, logLevels, type LogLevel, shownText } from "@cfs/core";
+import { type CacheMode, cacheModes, mountCfs, type Mounted, type MountOptions } from "@cfs/client";
 import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { type Command, Option } from "commander";
@@ -74,7 +74,7 @@ export async function runMount(options: MountOptions, isForeground: boolean, ui:
   const mounted = await mountCfs(options, isForeground);
   const server = formatAddress(options.server);
   ui.result({ mountpoint: mounted.mountpoint, server, pid: mounted.pid }, () => {
-    ui.print(`${server} is mounted at ${mounted.mountpoint} (process ${mounted.pid})`);
+    ui.print(`${server} is mounted at ${shownText(mounted.mountpoint)} (process ${mounted.pid})`);
   });
   return isForeground ? untilUnmounted(mounted, ui.signal) : 0;
 }

@@ -4,7 +4,7 @@
  * Flags go before the configuration file. Log lines (one JSON object each) go to stderr. What is said while the server starts is held back
  * for a moment, so that a start that fails is one line: the reason.
  */
-import { logLevels, type LogLevel } from "@cfs/core";
+import { CfsError, logLevels, type LogLevel } from "@cfs/core";
 import type { RunningServer, ServerOptions } from "@cfs/server";
 import { flushCompileCache } from "node:module";
 import { resolve } from "node:path";
@@ -83,6 +83,16 @@ async function untilEnded(server: RunningServer, signal: AbortSignal): Promise<v
   }
 }
 
+/** No server runs while one starts, so the usual next steps (`cfs admin …`) are none here. */
+function startError(reason: unknown, { degraded }: Pick<ServerOptions, "degraded">): unknown {
+  if (!(reason instanceof CfsError) || (reason.code !== "CORRUPT" && reason.code !== "IO") || "next" in reason.details) return reason;
+  const next = degraded
+    ? "look after what it names; with --log debug a start says more"
+    : "look after what it names, or start without the drives that cannot be used: --degraded";
+  const message = reason.message.slice(reason.code.length + 2);
+  return new CfsError(reason.code, message, { cause: reason, details: { ...reason.details, next } });
+}
+
 export async function runServerStart(options: ServerOptions, ui: Ui): Promise<void> {
   // Loaded here, because no other command needs a server's parts.
   const { startServer } = await import("@cfs/server");
@@ -92,17 +102,18 @@ export async function runServerStart(options: ServerOptions, ui: Ui): Promise<vo
     server = await startServer(options, (line) => log.write(line));
   } catch (reason) {
     log.fail();
-    throw reason;
+    throw startError(reason, options);
   }
   log.open();
   // At once, because a server may be killed at any moment, and then its next start would compile everything again.
   flushCompileCache();
   const address = formatAddress(server.address);
   const http = server.httpAddress === null ? null : formatAddress(server.httpAddress);
-  ui.result({ address, http, pid: process.pid, data: options.data }, () => {
-    ui.print(
-      `cfs serves on ${address} with ${options.data.length} drive${options.data.length === 1 ? "" : "s"}${http === null ? "" : `; metrics on http://${http}/metrics`}`,
-    );
+  const { count: driveCount, missing: missingDrives } = server.drives;
+  ui.result({ address, http, pid: process.pid, data: options.data, driveCount, missingDrives }, () => {
+    const missing = missingDrives.length === 0 ? "" : `, ${missingDrives.length} missing (${missingDrives.join(", ")})`;
+    const metrics = http === null ? "" : `; metrics on http://${http}/metrics`;
+    ui.print(`cfs serves on ${address} with ${driveCount} drive${driveCount === 1 ? "" : "s"}${missing}${metrics}`);
   });
   await untilEnded(server, ui.signal);
 }

@@ -2,8 +2,8 @@
  * `cfs status`: the cfs mounts of this machine, and the servers behind them. Answers within seconds whatever waits elsewhere: mounts are asked
  * over their own socket, servers over the admin service, all at once.
  */
-import { listCfsMounts, type MountStatus, queryMount } from "@cfs/client";
-import { CfsError } from "@cfs/core";
+import { type MountAnswer, type MountStatus, queryMount } from "@cfs/client";
+import { CfsError, listCfsMounts, shellWord, shownText } from "@cfs/core";
 import type { StatusReply } from "@cfs/rpc";
 import type { Command } from "commander";
 import { defaultServer, serverOption, withAdmin } from "../admin-client.ts";
@@ -18,8 +18,12 @@ import { newCommand } from "./command.ts";
 interface MountReport {
   readonly mountpoint: string;
   readonly server: string;
-  /** Null when its process does not answer: it died, or belongs to another user. */
+  /** Whether its process answers; another user's is hidden, which says nothing about how it is. */
+  readonly answer: MountAnswer["kind"];
+  /** Null when it does not answer. */
   readonly status: MountStatus | null;
+  /** The user whose mount it is; null unless it is hidden. */
+  readonly ownerUid: number | null;
 }
 
 interface ServerReport {
@@ -29,8 +33,18 @@ interface ServerReport {
 }
 
 async function mountReports(): Promise<MountReport[]> {
-  const mounts = listCfsMounts();
-  return Promise.all(mounts.map(async ({ mountpoint, source }) => ({ mountpoint, server: source, status: await queryMount(mountpoint) })));
+  return Promise.all(
+    listCfsMounts().map(async (mount) => {
+      const answer = await queryMount(mount);
+      return {
+        mountpoint: mount.mountpoint,
+        server: mount.source,
+        answer: answer.kind,
+        status: answer.kind === "answers" ? answer.status : null,
+        ownerUid: answer.kind === "hidden" ? answer.ownerUid : null,
+      };
+    }),
+  );
 }
 
 async function serverReport(address: Address, ui: Ui): Promise<ServerReport> {
@@ -66,17 +80,25 @@ function serversToAsk(named: Address | undefined, mounts: readonly MountReport[]
   return byText.size === 0 ? [defaultServer] : [...byText.values()];
 }
 
-function printMount({ mountpoint, server, status }: MountReport, ui: Ui): void {
-  if (status === null) {
-    ui.print(`mount ${mountpoint}  ${ui.paint("red", "no answer")}  of ${server}; if its process died: cfs umount --lazy ${mountpoint}`);
-    return;
-  }
+/** Why nothing is known of a mount, and what to do. */
+function printSilentMount({ mountpoint, server, answer, ownerUid }: MountReport, ui: Ui): void {
+  const line = (word: string, rest: string): void => ui.print(`mount ${shownText(mountpoint)}  ${word}  of ${server}; ${rest}`);
+  if (answer === "hidden") {
+    const owner = ownerUid === 0 ? "root" : `user ${ownerUid}`;
+    line(ui.paint("dim", "not visible"), `it is a mount of ${owner}, who can see how it is (another user may see only the server)`);
+  } else if (answer === "silent") line(ui.paint("red", "no answer"), "its process is there and does not answer; try again in a moment");
+  else line(ui.paint("red", "dead"), `its process has ended; take it away: cfs umount --lazy ${shellWord(mountpoint)}`);
+}
+
+function printMount(mount: MountReport, ui: Ui): void {
+  const { mountpoint, server, status } = mount;
+  if (status === null) return printSilentMount(mount, ui);
   const word = status.state === "connected" ? ui.paint("green", status.state) : ui.paint("yellow", status.state);
   const parts = [`of ${server}`, status.readOnly ? "read only" : "read and write", `${status.cacheMode} cache`];
   if (status.undurableCommands > 0)
     parts.push(`${formatCount(status.undurableCommands)} changes (${formatBytes(status.undurableBytes)}) not on the server yet`);
   parts.push(`${formatBytes(status.residentBytes)} memory`, `process ${status.pid}`);
-  ui.print(`mount ${mountpoint}  ${word}  ${parts.join(", ")}`);
+  ui.print(`mount ${shownText(mountpoint)}  ${word}  ${parts.join(", ")}`);
   if (status.state === "waiting") {
     ui.print(
       `  ${ui.paint("yellow", "!")} the server has been away for ${formatDuration(status.waitingSeconds)}: ${status.reason}; operations wait and go on when it returns`,
@@ -98,7 +120,7 @@ export async function runStatus(named: Address | undefined, ui: Ui): Promise<boo
     for (const server of servers) printServer(server, ui);
   });
   return (
-    mounts.every(({ status }) => status?.state === "connected") &&
+    mounts.every(({ answer, status }) => answer === "hidden" || status?.state === "connected") &&
     servers.every(({ status }) => status !== null && detailsOf(status).health.level === "ok")
   );
 }

@@ -21,6 +21,8 @@ export interface DriverRules {
   heldIndex(durable: number, promised: () => number): number;
   /** May a read that needs `readIndex` be answered? */
   mayAnswerRead(appliedIndex: number, readIndex: number): boolean;
+  /** Lease mode: ticks that are due are given before messages and reads. */
+  paysTicks(): boolean;
   /** Up to where the log may go when the state is durable up to `durableIndex`. */
   compactIndex(durableIndex: number, appliedIndex: number): number;
 }
@@ -37,5 +39,6 @@ export const standardRules: DriverRules = {
   mayTakeEntry: (entry, isPayloadHere, gateIndex) => isPayloadHere || entry.index <= gateIndex,
   heldIndex: (durable) => durable,
   mayAnswerRead: (appliedIndex, readIndex) => appliedIndex >= readIndex,
+  paysTicks: () => true,
   compactIndex: (durableIndex) => durableIndex,
 };

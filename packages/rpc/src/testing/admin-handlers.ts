@@ -82,7 +82,7 @@ export function adminHandlers(observed: Observed): Handlers<AdminService> {
       yield { ...fsckProgress("link counts"), isDone: true };
     },
     async shutdown() {
-      return {};
+      return { pid: 7, pidSpace: "boot pid:[1]" };
     },
   };
 }

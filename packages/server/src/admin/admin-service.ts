@@ -5,6 +5,7 @@
  */
 import { CfsError } from "@cfs/core";
 import type { Clock, Logger } from "@cfs/core";
+import { pidSpace } from "@cfs/rpc";
 import type { AdminService, FsckProgress, Handlers, ScrubProgress } from "@cfs/rpc";
 import type { MirroredKv } from "@cfs/storage";
 import type { Engine } from "../engine/engine.ts";
@@ -46,7 +47,7 @@ export function adminHandlers(parts: AdminParts): Handlers<AdminService> {
     shutdown: async ({ graceMs }, { peer }) => {
       logger.info("the server is told to stop", { peer, graceMs });
       clock.after(Math.max(graceMs, shutdownDelayMs), parts.onShutdown);
-      return {};
+      return { pid: process.pid, pidSpace: pidSpace() };
     },
   };
 }

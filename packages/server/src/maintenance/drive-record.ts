@@ -46,6 +46,13 @@ export function missingMember(index: number, driveId: string, path: string, reas
   return { index, driveId, path, state: "missing", reason, drive: null, readErrors: 0, writeErrors: 0, checksumErrors: 0 };
 }
 
+/** "drive 3f2a91bc (/srv/d3)": the words by which people know the drive with this number in the table. */
+export function nameOfMember(members: readonly Pick<Member, "index" | "driveId" | "path">[], index: number): string {
+  const member = members.find((one) => one.index === index);
+  if (member === undefined) return "a drive that was removed";
+  return `drive ${member.driveId.slice(0, 8)}${member.path === "" ? "" : ` (${member.path})`}`;
+}
+
 const prefixDigitsMin = 4;
 
 /** The drive that a person means: an id, the first digits of one, or a directory. */

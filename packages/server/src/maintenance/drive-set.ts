@@ -9,7 +9,7 @@ import { assert, CfsError } from "@cfs/core";
 import type { Clock, ClusterId, Logger, NodeId, Random } from "@cfs/core";
 import type { DriveRecord } from "@cfs/metadata";
 import type { Drive as ShownDrive } from "@cfs/rpc";
-import { Containers, Drive, layoutFor, readIdentity } from "@cfs/storage";
+import { checkNew, Containers, Drive, layoutFor, readIdentity } from "@cfs/storage";
 import type { DriveParts, Io, MirroredKv } from "@cfs/storage";
 import { resolve as resolvePath } from "node:path";
 import type { MoveDetails } from "../admin/details.ts";
@@ -20,6 +20,7 @@ import { DriveMove } from "./drive-move.ts";
 import { memberNamed, missingMember, newMember, shownState } from "./drive-record.ts";
 import type { Member } from "./drive-record.ts";
 import { DriveWatch } from "./drive-watch.ts";
+import { mustBeFit, mustBeOutsideCfs } from "../new-drives.ts";
 
 export interface DriveSetParts {
   readonly engine: Pick<Engine, "state" | "driver" | "segments" | "journal" | "repairer" | "capacity" | "onDriveFailed">;
@@ -34,6 +35,13 @@ export interface DriveSetParts {
   readonly nodeId: NodeId;
   /** Why a drive that was named could not be opened, by path. */
   readonly unusable: readonly { readonly path: string; readonly reason: string }[];
+}
+
+export interface DrivePresence {
+  /** In service. */
+  readonly count: number;
+  /** Of this node and not there: where they were last seen, or their ids. */
+  readonly missing: readonly string[];
 }
 
 /** Copies of the state, each on a drive of its own. */
@@ -131,6 +139,11 @@ export class DriveSet {
 
   get members(): readonly Member[] {
     return this.#members;
+  }
+
+  get presence(): DrivePresence {
+    const missing = this.#members.filter(({ state }) => state === "missing");
+    return { count: this.#members.length - missing.length, missing: missing.map(({ driveId, path }) => (path === "" ? driveId : path)) };
   }
 
   get moves(): readonly MoveDetails[] {
@@ -260,11 +273,16 @@ export class DriveSet {
   async #openOrFormat(path: string): Promise<Drive> {
     const { io, clock, random, clusterId, nodeId } = this.#parts;
     const parts: DriveParts = { io, clock, random };
+    mustBeOutsideCfs([path]);
     const identity = await readIdentity(io, path).catch((reason: unknown) => {
       if (CfsError.from(reason).code === "NOT_FOUND") return null;
       throw reason;
     });
-    if (identity === null) return Drive.format(parts, path, { clusterId, nodeId });
+    if (identity === null) {
+      await checkNew(io, path);
+      await mustBeFit([path]);
+      return Drive.format(parts, path, { clusterId, nodeId });
+    }
     if (this.#table().some(({ id, state }) => id === identity.driveId && state === "removed")) {
       throw new CfsError(
         "EXISTS",

@@ -12,6 +12,9 @@ import type { KvRange, OrderedKv, Problem, Segment } from "@cfs/metadata";
 import type { FsckProgress, FsckRequest } from "@cfs/rpc";
 import type { MirroredKv } from "@cfs/storage";
 import type { Engine } from "../engine/engine.ts";
+import { AbsentDrives } from "./absent-drives.ts";
+import { nameOfMember } from "./drive-record.ts";
+import type { DriveSet } from "./drive-set.ts";
 import { mendProblems } from "./fsck-mend.ts";
 import { findPaths, inodesMax } from "./paths.ts";
 import { reportWhile } from "./running-report.ts";
@@ -19,6 +22,7 @@ import { reportWhile } from "./running-report.ts";
 export interface FsckParts {
   readonly engine: Pick<Engine, "state" | "driver" | "segments" | "repairer" | "allSegments">;
   readonly store: Pick<MirroredKv, "snapshot">;
+  readonly driveSet: Pick<DriveSet, "members">;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -38,11 +42,13 @@ class FsckRun {
   readonly #parts: FsckParts;
   readonly #isRepair: boolean;
   readonly #missing: Missing[] = [];
+  readonly #absent = new AbsentDrives();
   #findings: string[] = [];
   #phase = "namespace";
   #itemsChecked = 0;
   #itemsTotal = 0;
   #found = 0;
+  #listed = 0;
   #repaired = 0;
 
   constructor(parts: FsckParts, isRepair: boolean) {
@@ -66,8 +72,9 @@ class FsckRun {
 
   #tell(finding: string): void {
     this.#found++;
-    if (this.#found <= findingsMax) this.#findings.push(finding);
-    else if (this.#found === findingsMax + 1) this.#findings.push("more problems are counted and not listed");
+    this.#listed++;
+    if (this.#listed <= findingsMax) this.#findings.push(finding);
+    else if (this.#listed === findingsMax + 1) this.#findings.push("more problems are counted and not listed");
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -134,30 +141,39 @@ class FsckRun {
       if (working.size >= inParallel) await Promise.race(working);
     }
     await Promise.all(working);
+    this.#findings.push(...this.#absent.lines((drive) => this.#nameOf(drive)));
+  }
+
+  #nameOf(drive: number): string {
+    return nameOfMember(this.#parts.driveSet.members, drive);
   }
 
   async #checkSegment(segment: Segment): Promise<void> {
-    for (let fragment = 0; fragment < segment.places.length; fragment++) {
-      const reason = await this.#wrong(segment, fragment);
-      if (reason === null) continue;
-      this.#tell(reason);
+    for (const [fragment, { drive }] of segment.places.entries()) {
+      const wrong = await this.#wrong(segment, fragment);
+      if (wrong === null) continue;
+      if (wrong.code === "NO_DEVICE") {
+        this.#found++;
+        this.#absent.add({ segment: segment.id, fragment, drive });
+      } else
+        this.#tell(`fragment ${fragment} of segment ${segment.id} on ${this.#nameOf(drive)}: ${wrong.message.replace(/^[A-Z_]+: /, "")}`);
       this.#missing.push({ segment: segment.id, fragment });
     }
     this.#itemsChecked++;
   }
 
   /** Why the fragment is wrong; null when it is right or no longer wanted. */
-  async #wrong(segment: Segment, fragment: number): Promise<string | null> {
+  async #wrong(segment: Segment, fragment: number): Promise<CfsError | null> {
     const { state, segments } = this.#parts.engine;
     try {
       await segments.checkHeader(segment, fragment);
       const first = segment.places.findIndex(({ drive }) => drive === segment.places[fragment]?.drive);
-      return first === fragment ? null : `fragments ${first} and ${fragment} of segment ${segment.id} lie on the same drive`;
+      return first === fragment ? null : new CfsError("CORRUPT", `it lies on the same drive as fragment ${first}`);
     } catch (reason) {
       const now = state.content.segment(segment.id);
       if (now === null || now.liveBytes === 0) return null;
       if (JSON.stringify(now.places[fragment]) !== JSON.stringify(segment.places[fragment])) return null;
-      return CfsError.from(reason).message.replace(/^[A-Z_]+: /, "");
+      return CfsError.from(reason);
     }
   }
 

@@ -11,7 +11,9 @@ import type { ScrubProgress, ScrubRequest } from "@cfs/rpc";
 import { fragmentBlockBytes } from "@cfs/storage";
 import type { MirroredKv } from "@cfs/storage";
 import type { Engine } from "../engine/engine.ts";
+import { AbsentDrives } from "./absent-drives.ts";
 import { filesIn } from "./damaged-files.ts";
+import { nameOfMember } from "./drive-record.ts";
 import type { DriveSet } from "./drive-set.ts";
 import { reportWhile } from "./running-report.ts";
 
@@ -44,6 +46,7 @@ class ScrubRun {
   /** Index of the only drive to read; null for all. */
   readonly #drive: number | null;
   readonly #damaged: Damaged[] = [];
+  readonly #absent = new AbsentDrives();
   #findings: string[] = [];
   #startedMs = 0;
   bytesChecked = 0;
@@ -131,18 +134,19 @@ class ScrubRun {
     if (reason === null) return;
     this.fragmentsBad++;
     const drive = segment.places[fragment]?.drive ?? -1;
-    this.#parts.driveSet.noteWrongFragment(drive);
-    if (this.#damaged.length < damagedMax) this.#damaged.push({ segment: segment.id, fragment, where: this.#whereIs(drive), reason });
     this.#parts.engine.repairer.add(segment.id, fragment);
+    if (reason.code === "NO_DEVICE") return this.#absent.add({ segment: segment.id, fragment, drive });
+    this.#parts.driveSet.noteWrongFragment(drive);
+    if (this.#damaged.length >= damagedMax) return;
+    this.#damaged.push({ segment: segment.id, fragment, where: this.#nameOf(drive), reason: messageOf(reason) });
   }
 
-  #whereIs(drive: number): string {
-    const member = this.#parts.driveSet.members.find(({ index }) => index === drive);
-    return member === undefined ? "a drive that is not there" : `drive ${member.driveId.slice(0, 8)} (${member.path})`;
+  #nameOf(drive: number): string {
+    return nameOfMember(this.#parts.driveSet.members, drive);
   }
 
   /** Why the fragment is wrong; null when it is right, or is not there any more to be right or wrong. */
-  async #verify(segment: Segment, fragment: number): Promise<string | null> {
+  async #verify(segment: Segment, fragment: number): Promise<CfsError | null> {
     const { segments, state } = this.#parts.engine;
     let at = segment;
     for (let attempt = 0; ; attempt++) {
@@ -153,7 +157,7 @@ class ScrubRun {
         const now = state.content.segment(at.id);
         if (now === null || now.liveBytes === 0) return null;
         const isMoved = JSON.stringify(now.places[fragment]) !== JSON.stringify(at.places[fragment]);
-        if (!isMoved || attempt > 2) return CfsError.from(reason).message.replace(/^[A-Z_]+: /, "");
+        if (!isMoved || attempt > 2) return CfsError.from(reason);
         at = structuredClone(now);
       }
     }
@@ -162,21 +166,41 @@ class ScrubRun {
   /** Waits for the repairs, says of each fragment whether it is right now, and which files lie there. */
   async #repair(signal: AbortSignal): Promise<void> {
     const { engine, store } = this.#parts;
-    if (this.#damaged.length === 0) return;
+    if (this.fragmentsBad === 0) return;
     await engine.repairer.drain();
+    await this.#lookAgain(signal);
     const ids = [...new Set(this.#damaged.map(({ segment }) => segment))];
     const segments = ids.flatMap((id) => engine.state.content.segment(id) ?? []);
     const files = await filesIn({ state: engine.state, store, segments: engine.segments }, segments, signal);
     for (const { segment: id, fragment, where, reason } of this.#damaged) {
-      const segment = engine.state.content.segment(id);
-      const still = segment === null ? null : await this.#verify(structuredClone(segment), fragment);
+      const still = await this.#stillWrong(id, fragment);
       if (still === null) this.fragmentsRepaired++;
-      const result = still === null ? "repaired" : `not repaired (${still})`;
+      const result = still === null ? "repaired" : `not repaired (${messageOf(still)})`;
       this.#findings.push(`fragment ${fragment} of segment ${id} on ${where}: ${reason}; ${result}${namesOf(files.get(id) ?? [])}`);
     }
-    const more = this.fragmentsBad - this.#damaged.length;
+    const more = this.fragmentsBad - this.#damaged.length - this.#absent.fragments.length;
     if (more > 0) this.#findings.push(`${more} more wrong fragments are not listed; run the scrub again`);
   }
+
+  #stillWrong(id: SegmentId, fragment: number): Promise<CfsError | null> {
+    const segment = this.#parts.engine.state.content.segment(id);
+    return segment === null ? Promise.resolve(null) : this.#verify(structuredClone(segment), fragment);
+  }
+
+  /** What lay on drives that are not there: how much of it is on others now, a line for each drive. */
+  async #lookAgain(signal: AbortSignal): Promise<void> {
+    for (const absent of this.#absent.fragments) {
+      signal.throwIfAborted();
+      if ((await this.#stillWrong(absent.segment, absent.fragment)) !== null) continue;
+      this.#absent.noteRepaired(absent);
+      this.fragmentsRepaired++;
+    }
+    this.#findings.push(...this.#absent.lines((drive) => this.#nameOf(drive)));
+  }
+}
+
+function messageOf(error: CfsError): string {
+  return error.message.replace(/^[A-Z_]+: /, "");
 }
 
 function namesOf(files: readonly string[]): string {

@@ -210,18 +210,16 @@ export class SegmentStore {
   /** Verified blocks of one fragment from its own drive only. */
   async readOwnBlocks(segment: Segment, index: number, firstBlock: number, blockCount: number): Promise<Uint8Array> {
     const place = segment.places[index] as FragmentPlace;
-    const containers = this.#drives.get(place.drive);
-    if (!containers) throw new CfsError("NO_DEVICE", `segment ${segment.id} fragment ${index}: drive ${place.drive} is not there`);
+    const containers = this.#mustHave(place.drive);
     const buffer = await this.#parts.pool.takeOrWait(blockCount * blockBytes);
     try {
       const known = this.#headers.known(segment, index);
       const reading = containers.read(place, blockBytes * (firstBlock + 1), buffer);
       const [header] = known ? [known, await reading] : await Promise.all([this.#headers.load(segment, index, containers), reading]);
       if (!this.#parts.codec.verifyBlocks(buffer, header.checksums, firstBlock, blockCount)) {
-        throw new CfsError(
-          "CORRUPT",
-          `segment ${segment.id} fragment ${index} on drive ${place.drive}: wrong checksum in blocks ${firstBlock} to ${firstBlock + blockCount - 1}`,
-        );
+        const last = firstBlock + blockCount - 1;
+        const where = firstBlock === last ? `block ${last}` : `blocks ${firstBlock} to ${last}`;
+        throw new CfsError("CORRUPT", `wrong checksum in ${where} of a fragment`, { details: { segment: segment.id, fragment: index } });
       }
       return buffer;
     } catch (reason) {
@@ -298,12 +296,17 @@ export class SegmentStore {
     }
   }
 
+  /** Numbers of drives mean nothing to people: who reports the error says which drive it is. */
+  #mustHave(drive: number): Containers {
+    const containers = this.#drives.get(drive);
+    if (!containers) throw new CfsError("NO_DEVICE", "the drive of a fragment is not there", { details: { drive } });
+    return containers;
+  }
+
   /** Reads the header of one fragment from its drive and compares it with the segment; throws what is wrong. */
   async checkHeader(segment: Segment, index: number): Promise<void> {
     const place = segment.places[index] as FragmentPlace;
-    const containers = this.#drives.get(place.drive);
-    if (!containers) throw new CfsError("NO_DEVICE", `segment ${segment.id} fragment ${index}: drive ${place.drive} is not there`);
-    await this.#headers.load(segment, index, containers);
+    await this.#headers.load(segment, index, this.#mustHave(place.drive));
   }
 
   /** Reads a whole fragment, header and payload, from its own drive and verifies it; throws what is wrong. */

@@ -24,7 +24,7 @@ stop() {
   done
 } 2>/dev/null
 unmount() {
-  sed 's/^[^ ]* \\([^ ]*\\) .*/\\1/' /proc/mounts | grep -F "$base/" | sort -r | while read -r path; do umount -l "$path"; done
+  sed 's/^[^ ]* \\([^ ]*\\) .*/\\1/' /proc/mounts | grep -F "$base/" | sort -r | while read -r path; do umount -l "$(printf %b "\${path//\\\\/\\\\0}")"; done
 } 2>/dev/null
 stop
 unmount

@@ -3,6 +3,7 @@
  *
  * The command line, the unit tests and the table of planted bugs know families only by this.
  */
+import { Simulation } from "./engine/simulation.ts";
 import type { Trace } from "./engine/trace.ts";
 
 export interface RunOptions {
@@ -22,6 +23,10 @@ export interface RunOutcome {
   readonly operationCount: number;
   readonly faultCount: number;
   readonly violation: Error | null;
+}
+
+export function simulationOf(seed: number, { trace }: RunOptions): Simulation {
+  return new Simulation(trace === null ? { seed } : { seed, trace });
 }
 
 export interface Family {

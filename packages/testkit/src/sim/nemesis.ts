@@ -61,6 +61,13 @@ export interface NemesisOptions {
   readonly network: NetworkFaults;
 }
 
+/** Each kind of trouble is on or off by itself; those that are on come every `paceUs`, times 0.5 to 2.5. */
+export function drawMeans(random: SimRandom, kinds: readonly string[], paceUs: number): ReadonlyMap<string, number> {
+  const means = new Map<string, number>();
+  for (const kind of kinds) if (random.chance(0.4)) means.set(kind, paceUs * (0.5 + random.next() * 2));
+  return means;
+}
+
 export class Nemesis {
   readonly counts: Map<string, number> = new Map();
   readonly #sim: Simulation;

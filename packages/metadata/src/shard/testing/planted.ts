@@ -26,6 +26,8 @@ export const plantedDriverBugs: Readonly<Record<string, Partial<DriverRules>>> =
   countPayloadBeforeDurable: { heldIndex: (_, promised) => promised() },
   /** A read is answered from a state that is older than it must be. */
   readBeforeApplied: { mayAnswerRead: () => true },
+  /** A leader that stood still answers by a lease that is over. */
+  forgetTicksThatAreDue: { paysTicks: () => false },
   /** The log goes before the state that it made is durable. */
   compactBeyondDurable: { compactIndex: (_, appliedIndex) => appliedIndex },
 };

@@ -4,7 +4,7 @@ import { assert, inodeNumber, rootInode, silentLogger, systemClock } from "@cfs/
 import type { ClientId, InodeNumber, Name } from "@cfs/core";
 import { checkState, MemoryKv } from "@cfs/metadata";
 import type { Command, KvWrite, Segment, ShardStore, Write } from "@cfs/metadata";
-import { MemoryIo, seededRandom } from "@cfs/storage";
+import { MemoryIo, seededRandom, StateSnapshot } from "@cfs/storage";
 import { Engine } from "../engine.ts";
 
 const change = { caller: { uid: 0, gid: 0, groups: null }, time: { sec: 1, nsec: 0 } } as const;
@@ -29,10 +29,12 @@ export class EngineBed implements AsyncDisposable {
   readonly files: Map<InodeNumber, Buffer> = new Map();
   readonly #store = new StoreInMemory();
   readonly engine: Engine;
+  readonly io: MemoryIo;
   #count: number;
 
-  private constructor(engine: Engine, store: StoreInMemory) {
+  private constructor(engine: Engine, store: StoreInMemory, io: MemoryIo) {
     this.engine = engine;
+    this.io = io;
     this.#store = store;
     this.#count = engine.state.content.superblock()?.nextInodeCount ?? 1;
     this.run({ type: "openSession", clientId });
@@ -57,7 +59,7 @@ export class EngineBed implements AsyncDisposable {
         rootGid: 0,
       },
     );
-    return new EngineBed(engine, store);
+    return new EngineBed(engine, store, io);
   }
 
   run(command: Command): void {
@@ -122,6 +124,15 @@ export class EngineBed implements AsyncDisposable {
     }
     await this.engine.driver.checkpoint();
     return [...problems, ...(await checkState(this.#store)).map(({ what, id, message }) => `${what} ${id}: ${message}`)];
+  }
+
+  /** The state as it is now; not for use while commands run. */
+  async snapshot(): Promise<StateSnapshot> {
+    return new StateSnapshot({
+      get: (key) => this.#store.get(key),
+      scan: async (begin, end, limit) => [...(await this.#store.scan({ begin, end, limit }))],
+      close: () => Promise.resolve(),
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

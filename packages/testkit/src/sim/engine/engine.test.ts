@@ -66,7 +66,7 @@ test("draws are even and stay in their range", () => {
 
 test("a paused process does everything late, a crashed one never, and a new life hears nothing of the old", () => {
   const queue = new EventQueue();
-  const process = new SimProcess(1, queue);
+  const process = new SimProcess(1, queue, new SimRandom(1));
   const done: string[] = [];
   process.start();
   process.after(10, () => done.push(`first at ${queue.nowUs}`));
@@ -83,9 +83,50 @@ test("a paused process does everything late, a crashed one never, and a new life
   expect(done).toEqual(["first at 20"]);
 });
 
+test("what waited for a paused process comes in drawn orders, timers and arrivals each in their own", () => {
+  const orders = new Set<string>();
+  for (let seed = 1; seed <= 100; seed++) {
+    const queue = new EventQueue();
+    const process = new SimProcess(1, queue, new SimRandom(seed));
+    const done: string[] = [];
+    process.start();
+    process.timer(10, () => done.push("t1"));
+    process.after(20, () => done.push("a1"));
+    process.timer(30, () => done.push("t2"));
+    process.after(40, () => done.push("a2"));
+    process.pause();
+    while (queue.runNext(50)) void 0;
+    process.resume();
+    while (queue.runNext(60)) void 0;
+    expect(done.filter((what) => what.startsWith("t"))).toEqual(["t1", "t2"]);
+    expect(done.filter((what) => what.startsWith("a"))).toEqual(["a1", "a2"]);
+    orders.add(done.join(" "));
+  }
+  expect([...orders].toSorted()).toEqual(["a1 a2 t1 t2", "a1 t1 a2 t2", "a1 t1 t2 a2", "t1 a1 a2 t2", "t1 a1 t2 a2", "t1 t2 a1 a2"]);
+});
+
+test("a timer that is due in a pause can still be cancelled by what comes before it", () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const queue = new EventQueue();
+    const process = new SimProcess(1, queue, new SimRandom(seed));
+    const done: string[] = [];
+    process.start();
+    const cancel = process.timer(10, () => done.push("timer"));
+    process.after(5, () => {
+      done.push("arrival");
+      cancel();
+    });
+    process.pause();
+    while (queue.runNext(20)) void 0;
+    process.resume();
+    while (queue.runNext(30)) void 0;
+    expect(done.at(-1)).toBe("arrival");
+  }
+});
+
 test("a drifting clock stays monotonic, and its timers keep to it", () => {
   const queue = new EventQueue();
-  const process = new SimProcess(1, queue);
+  const process = new SimProcess(1, queue, new SimRandom(1));
   process.start();
   const clock = new SimClock(process, queue);
   const beganMs = clock.monotonicMs();
@@ -110,12 +151,31 @@ function network(seed: number): {
 } {
   const queue = new EventQueue();
   const net = new SimNetwork<number>({ queue, random: new SimRandom(seed) });
-  const receiver = new SimProcess(2, queue);
+  const receiver = new SimProcess(2, queue, new SimRandom(1));
   receiver.start();
   const got: number[] = [];
   net.attach(receiver, (_from, message) => got.push(message));
   return { queue, network: net, got, receiver };
 }
+
+test("what a wire makes of a message is made when it is sent, and opened once for each copy", () => {
+  const queue = new EventQueue();
+  const sent: string[] = [];
+  const wire =
+    (message: number[]): (() => number[]) =>
+    () => [...message];
+  const net = new SimNetwork<number[]>({ queue, random: new SimRandom(1), wire: (message) => (sent.push(message.join()), wire(message)) });
+  net.faults.duplicateRate = 1;
+  const receiver = new SimProcess(2, queue, new SimRandom(1));
+  receiver.start();
+  const got: number[][] = [];
+  net.attach(receiver, (_from, message) => got.push(message));
+  net.send(1, 2, [7]);
+  expect(sent).toEqual(["7"]);
+  while (queue.runNext(1e6)) void 0;
+  expect(got).toEqual([[7], [7]]);
+  expect(got[0]).not.toBe(got[1]);
+});
 
 test("a calm network delivers everything; loss, doubles and disorder come at their rates", () => {
   const { queue, network: net, got } = network(1);
@@ -159,7 +219,7 @@ test("messages under way do not reach the next life of their receiver", () => {
 
 test("a kill keeps what was written, a power failure only what was synced", async () => {
   const sim = new Simulation({ seed: 5 });
-  const process = new SimProcess(1, sim.queue);
+  const process = new SimProcess(1, sim.queue, new SimRandom(1));
   const disk = new SimDisk({ queue: sim.queue, random: new SimRandom(9) });
   const found: string[] = [];
   const story = async (): Promise<void> => {
@@ -192,7 +252,7 @@ test("a kill keeps what was written, a power failure only what was synced", asyn
 
 test("an answer of the disk does not reach the next life", async () => {
   const sim = new Simulation({ seed: 5 });
-  const process = new SimProcess(1, sim.queue);
+  const process = new SimProcess(1, sim.queue, new SimRandom(1));
   const disk = new SimDisk({ queue: sim.queue, random: new SimRandom(9) });
   let isAnswered = false;
   process.start();

@@ -39,8 +39,7 @@ export class SimClock implements Clock {
   after(delayMs: number, callback: () => void): () => void {
     this.monotonicMs();
     // Rounded up, so that a timer never comes before its time on this very clock.
-    const event = this.#process.after(Math.ceil((Math.max(0, delayMs) * 1000) / this.#process.drift.rate), callback);
-    return () => this.#queue.cancel(event);
+    return this.#process.timer(Math.ceil((Math.max(0, delayMs) * 1000) / this.#process.drift.rate), callback);
   }
 
   /** The rate changes from now on; what passed until now counted at the old one. */

@@ -31,9 +31,14 @@ export const calmNetwork: Readonly<NetworkFaults> = {
   lateMaxUs: 0,
 };
 
-export interface NetworkParts {
+/** Turns a message into what travels, and that into what arrives: once for each copy. */
+export type Wire<M> = (message: M) => () => M;
+
+export interface NetworkParts<M> {
   readonly queue: EventQueue;
   readonly random: SimRandom;
+  /** Through a codec, for example; default: the receiver gets the very message. */
+  readonly wire?: Wire<M>;
 }
 
 export type Receiver<M> = (from: number, message: M) => void;
@@ -42,12 +47,12 @@ export class SimNetwork<M> {
   readonly faults: NetworkFaults = { ...calmNetwork };
   sentCount = 0;
   lostCount = 0;
-  readonly #parts: NetworkParts;
+  readonly #parts: NetworkParts<M>;
   readonly #ends: Map<number, { readonly process: SimProcess; receiver: Receiver<M> }> = new Map();
   /** Directed links that carry nothing, by `from * 65536 + to`. */
   readonly #cuts: Map<number, number> = new Map();
 
-  constructor(parts: NetworkParts) {
+  constructor(parts: NetworkParts<M>) {
     this.#parts = parts;
   }
 
@@ -67,8 +72,9 @@ export class SimNetwork<M> {
       this.lostCount++;
       return;
     }
-    this.#carry(from, to, message);
-    if (random.chance(this.faults.duplicateRate)) this.#carry(from, to, message);
+    const open = this.#parts.wire?.(message) ?? ((): M => message);
+    this.#carry(from, to, open);
+    if (random.chance(this.faults.duplicateRate)) this.#carry(from, to, open);
   }
 
   /** Cuts one direction. Cuts count: a link that was cut twice needs two repairs. */
@@ -94,7 +100,7 @@ export class SimNetwork<M> {
     this.#cuts.clear();
   }
 
-  #carry(from: number, to: number, message: M): void {
+  #carry(from: number, to: number, open: () => M): void {
     const { random, queue } = this.#parts;
     const end = this.#ends.get(to);
     if (end === undefined) return;
@@ -106,7 +112,7 @@ export class SimNetwork<M> {
       if (now === undefined || now.process.life !== life) return;
       // A link that was cut while the message was under way has lost it.
       if (this.isCut(from, to)) this.lostCount++;
-      else now.process.arrive(() => now.receiver(from, message));
+      else now.process.arrive(() => now.receiver(from, open()));
     });
   }
 }

@@ -10,7 +10,7 @@ import type { RegisterInput } from "../../linearizability/index.ts";
 import { SimNetwork } from "../engine/sim-network.ts";
 import type { SimRandom } from "../engine/sim-random.ts";
 import type { Simulation } from "../engine/simulation.ts";
-import { BareNode } from "./bare-node.ts";
+import { BareNode, throughCodec } from "./bare-node.ts";
 import type { BareNodeOptions, GroupMessage } from "./bare-node.ts";
 import type { BareReplica } from "./bare-replica.ts";
 import type { Machine, Patient } from "../nemesis.ts";
@@ -23,6 +23,8 @@ export interface BareClusterOptions extends BareNodeOptions {
   readonly nodeCount: number;
   readonly groupCount: number;
   readonly commandPaddingBytes: number;
+  /** Messages travel as bytes. */
+  readonly usesCodec: boolean;
 }
 
 const operatorPeriodUs = 700_000;
@@ -82,7 +84,8 @@ export class BareCluster implements Patient {
     this.#sim = sim;
     this.#random = sim.random.fork("cluster");
     this.#options = options;
-    this.links = new SimNetwork<GroupMessage>({ queue: sim.queue, random: sim.random.fork("links") });
+    const parts = { queue: sim.queue, random: sim.random.fork("links") };
+    this.links = new SimNetwork<GroupMessage>(options.usesCodec ? { ...parts, wire: throughCodec } : parts);
     this.checkers = Array.from({ length: options.groupCount }, (_, group) => new RaftChecker(group));
     const voters = Array.from({ length: options.nodeCount }, (_, at) => at + 1);
     const founding = { voters, votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
@@ -155,10 +158,10 @@ export class BareCluster implements Patient {
     return this.leaderOf(this.#random.below(this.checkers.length))?.machine ?? null;
   }
 
-  leaderOf(group: number): { readonly machine: Machine; readonly replica: BareReplica } | null {
+  leaderOf(group: number): { readonly machine: Machine; readonly node: BareNode } | null {
     const replica = this.#leader(group);
     const machine = this.#machines.find(({ node }) => node.replicas.get(group) === replica);
-    return replica === null || machine === undefined ? null : { machine, replica };
+    return replica === null || machine === undefined ? null : { machine, node: machine.node };
   }
 
   #resize(): void {

@@ -5,6 +5,7 @@
  * that a process that stood still knows that time passed before it answers a read by its lease.
  */
 import { assert } from "@cfs/core";
+import { decodeMessage, encodeMessage } from "raft-ts";
 import type { Configuration, Message, NodeId } from "raft-ts";
 
 import { SimClock } from "../engine/sim-clock.ts";
@@ -21,6 +22,12 @@ import { RegisterMachine } from "./register-machine.ts";
 export interface GroupMessage {
   readonly group: number;
   readonly message: Message;
+}
+
+/** Messages as bytes, as between real machines. */
+export function throughCodec({ group, message }: GroupMessage): () => GroupMessage {
+  const bytes = encodeMessage(message);
+  return () => ({ group, message: decodeMessage(bytes) });
 }
 
 export interface BareNodeParts {
@@ -69,11 +76,13 @@ export class BareNode {
     this.id = id;
     this.#parts = parts;
     this.#options = options;
-    this.process = new SimProcess(id, parts.sim.queue);
+    this.process = new SimProcess(id, parts.sim.queue, parts.random.fork("pauses"));
     this.clock = new SimClock(this.process, parts.sim.queue);
     parts.network.attach(this.process, (_from, { group, message }) => {
       this.#payTicks();
-      this.replicas.get(group)?.step(message);
+      // The last words of a leader that is known to be gone put nobody to sleep.
+      const isLate = message.type === "heartbeat" && message.quiesce && this.absent.has(message.from);
+      this.replicas.get(group)?.step(isLate ? { ...message, quiesce: false } : message);
     });
   }
 
@@ -159,6 +168,7 @@ export class BareNode {
       group,
       checker,
       random,
+      owedTicks: (): number => this.#owedTicks(),
       isOnQuorum: (configurations: readonly Configuration[], index: number, term: number): boolean =>
         this.#parts.isOnQuorum(group, configurations, index, term),
       send: (message: Message): void => network.send(this.id, message.to, { group, message }),
@@ -185,8 +195,13 @@ export class BareNode {
     });
   }
 
+  /** A timer comes a rounding error early now and then. */
+  #owedTicks(): number {
+    return Math.floor((this.clock.monotonicMs() - this.#startedMs) / this.#options.tickMs + 1e-6) - this.#tickCount;
+  }
+
   #payTicks(): void {
-    const owed = Math.floor((this.clock.monotonicMs() - this.#startedMs) / this.#options.tickMs) - this.#tickCount;
+    const owed = this.#owedTicks();
     if (owed <= 0) return;
     this.#tickCount += owed;
     for (let count = Math.min(owed, owedTicksMax); count > 0; count--) {

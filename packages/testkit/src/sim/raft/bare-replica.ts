@@ -21,6 +21,8 @@ export interface ReplicaHost {
   readonly group: number;
   readonly checker: RaftChecker;
   readonly random: SimRandom;
+  /** Ticks that its clock has counted and the replica has not had. */
+  owedTicks(): number;
   send(message: Message): void;
   /** Whether the media of a quorum of one of these configurations hold the entry. */
   isOnQuorum(configurations: readonly Configuration[], index: number, term: number): boolean;
@@ -104,6 +106,7 @@ export class BareReplica {
   }
 
   step(message: Message): void {
+    assert(this.#host.owedTicks() === 0, "a host gives the ticks that are due before a message");
     this.raft.step(message);
     if (this.#isWriting && this.role === "leader") this.#checkCommit();
     this.pump();
@@ -119,6 +122,7 @@ export class BareReplica {
   }
 
   read(key: string, end: Ending): boolean {
+    assert(this.#host.owedTicks() === 0, "a host gives the ticks that are due before a read");
     const context = ++this.#readContext;
     this.#reads.set(context, { key, knownIndex: this.#host.checker.committedIndex, end, index: null });
     const result = this.raft.readIndex(context);

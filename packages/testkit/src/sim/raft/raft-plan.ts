@@ -9,13 +9,14 @@ import type { RaftOptions } from "raft-ts";
 
 import type { NetworkFaults } from "../engine/sim-network.ts";
 import type { SimRandom } from "../engine/sim-random.ts";
-import { commonTroubles } from "../nemesis.ts";
+import type { GroupPlan } from "../group-run.ts";
+import { commonTroubles, drawMeans } from "../nemesis.ts";
 
 /** What only a cluster of Raft groups suffers: a change of leaders, a disk that is lost for good, another number of replicas. */
 export const raftTroubles = ["transfer", "replace", "resize"] as const;
 const troubles: readonly string[] = [...commonTroubles, ...raftTroubles];
 
-export interface RaftPlan {
+export interface RaftPlan extends GroupPlan {
   readonly nodeCount: 3 | 5;
   readonly groupCount: number;
   readonly tickMs: number;
@@ -29,19 +30,10 @@ export interface RaftPlan {
   /** Mean time that the host holds the commit gate back, µs. */
   readonly gateDelayUs: number;
   readonly diskLatencyUs: number;
-  readonly clientsPerGroup: number;
-  readonly thinkMeanUs: number;
-  /** How long a client waits for an answer. */
-  readonly timeoutUs: number;
-  readonly network: NetworkFaults;
-  /** Clocks run by so much too fast or too slow at most: two of them drift apart by less than leases allow for. */
+  /** Messages travel as bytes of the binary format, else as they are, which is faster. */
+  readonly usesCodec: boolean;
+  /** Two clocks drift apart by less than leases allow for. */
   readonly skewMax: number;
-  /** Mean µs between two disturbances of a kind; kinds that are off are missing. */
-  readonly meanUsBetween: ReadonlyMap<string, number>;
-  /** Of simulated time with faults. */
-  readonly troubleUs: number;
-  /** After it, without faults, everything must be well again within this. */
-  readonly calmUs: number;
 }
 
 function drawNetwork(random: SimRandom): NetworkFaults {
@@ -79,11 +71,8 @@ function drawOptions(random: SimRandom): RaftPlan["options"] {
 }
 
 function drawTroubles(random: SimRandom): ReadonlyMap<string, number> {
-  const means = new Map<string, number>();
   // Heavy seeds have a disturbance of each kind that is on every few seconds, mild ones every half minute.
-  const paceUs = 2e6 * 8 ** random.next();
-  for (const kind of troubles) if (random.chance(0.4)) means.set(kind, paceUs * (0.5 + random.next() * 2));
-  return means;
+  return drawMeans(random, troubles, 2e6 * 8 ** random.next());
 }
 
 /** Narrow windows that an even mix hardly ever hits: some seeds aim at one. */
@@ -143,6 +132,7 @@ function drawEvenly(random: SimRandom): RaftPlan {
     quiesces: random.chance(0.3),
     gateDelayUs: random.pick([100, 2_000, 50_000, 500_000]),
     diskLatencyUs: random.pick([50, 200, 1_000, 10_000]),
+    usesCodec: random.fork("wire").chance(0.25),
     clientsPerGroup: random.between(2, 6),
     timeoutUs: random.pick([400_000, 1_000_000, 3_000_000]),
     thinkMeanUs: random.pick([20_000, 100_000, 500_000, 2_000_000]),

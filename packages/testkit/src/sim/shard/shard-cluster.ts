@@ -4,6 +4,7 @@
  * Machines that lost their disk never come back: a new one with a new number joins every group, and the operator brings the voters to what is wanted.
  */
 import { CfsError } from "@cfs/core";
+import { decodePeerBatch, encodePeerBatch } from "@cfs/metadata";
 import type { DriverRules, GroupStatus } from "@cfs/metadata";
 import type { Configuration, NodeId } from "raft-ts";
 
@@ -24,6 +25,12 @@ import type { ShardPlan } from "./shard-plan.ts";
 const operatorPeriodUs = 700_000;
 const detectorPeriodUs = 1_000_000;
 const machinesMax = 20;
+/** Batches as bytes, as between real machines. */
+function throughCodec(batch: Batch): () => Batch {
+  const bytes = encodePeerBatch(batch);
+  return () => decodePeerBatch(bytes);
+}
+
 const nobodyYet: Configuration = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
 
 export class ShardCluster implements Patient {
@@ -42,7 +49,8 @@ export class ShardCluster implements Patient {
     this.#random = sim.random.fork("cluster");
     this.#plan = plan;
     this.#rules = rules;
-    this.links = new SimNetwork<Batch>({ queue: sim.queue, random: sim.random.fork("links") });
+    const parts = { queue: sim.queue, random: sim.random.fork("links") };
+    this.links = new SimNetwork<Batch>(plan.usesCodec ? { ...parts, wire: throughCodec } : parts);
     for (let group = 1; group <= plan.groupCount; group++) this.checkers.set(group, new RaftChecker(group));
     const voters = Array.from({ length: plan.nodeCount }, (_, at) => at + 1);
     for (const _voter of voters) this.#addMachine({ ...nobodyYet, voters });

@@ -60,7 +60,7 @@ export class ShardNode implements Machine {
     this.id = id;
     this.#parts = parts;
     this.#founding = founding;
-    this.process = new SimProcess(id, parts.sim.queue);
+    this.process = new SimProcess(id, parts.sim.queue, parts.random.fork("pauses"));
     this.clock = new SimClock(this.process, parts.sim.queue);
     this.disk = new SimDisk({ queue: parts.sim.queue, random: parts.random.fork("disk") }, { poolBytes: 8 << 20 });
     parts.network.attach(this.process, (from, batch) => this.driver?.receive(from, batch));
@@ -177,7 +177,7 @@ export class ShardNode implements Machine {
     const disk = this.#machineDisks.get(group) ?? new MachineDisk();
     this.#machineDisks.set(group, disk);
     const host = {
-      delay: (): Promise<void> => new Promise((resolve) => void this.process.after(100 + random.exponential(2_000), resolve)),
+      delay: (): Promise<void> => new Promise((resolve) => this.process.after(100 + random.exponential(2_000), resolve)),
       applied: (
         { index, term, command, payloadBytes }: { index: number; term: number; command: Uint8Array; payloadBytes: number | null },
         digest: number,

@@ -6,16 +6,16 @@
 import type { MultiRaftOptions } from "@cfs/metadata";
 import type { RaftOptions } from "raft-ts";
 
-import type { NetworkFaults } from "../engine/sim-network.ts";
 import type { SimRandom } from "../engine/sim-random.ts";
-import { commonTroubles } from "../nemesis.ts";
+import type { GroupPlan } from "../group-run.ts";
+import { commonTroubles, drawMeans } from "../nemesis.ts";
 import { drawRaftPlan } from "../raft/raft-plan.ts";
 
 /** What only a cluster of drivers suffers: a request of the disk that fails, a bit that flips while the log is read. */
 export const shardTroubles = ["transfer", "replace", "diskError", "bitFlip"] as const;
 const troubles: readonly string[] = [...commonTroubles, ...shardTroubles];
 
-export interface ShardPlan {
+export interface ShardPlan extends GroupPlan {
   readonly nodeCount: 3 | 5;
   readonly groupCount: number;
   readonly driver: Partial<MultiRaftOptions>;
@@ -26,23 +26,15 @@ export interface ShardPlan {
   /** 0 to 1: commands that have a payload beside them. */
   readonly payloadRate: number;
   readonly payloadBytesMax: number;
-  readonly clientsPerGroup: number;
-  readonly thinkMeanUs: number;
-  readonly timeoutUs: number;
-  readonly network: NetworkFaults;
-  readonly skewMax: number;
-  readonly meanUsBetween: ReadonlyMap<string, number>;
-  readonly troubleUs: number;
-  readonly calmUs: number;
+  /** Batches travel as bytes of the binary format. */
+  readonly usesCodec: boolean;
 }
 
 export function drawShardPlan(random: SimRandom): ShardPlan {
   const base = drawRaftPlan(random.fork("base"));
   const own = random.fork("driver");
   const { commitGate: _gate, ...raft } = base.options satisfies Omit<RaftOptions, "id" | "applied">;
-  const paceUs = 3e6 * 6 ** own.next();
-  const means = new Map<string, number>();
-  for (const kind of troubles) if (own.chance(0.4)) means.set(kind, paceUs * (0.5 + own.next() * 2));
+  const meanUsBetween = drawMeans(own, troubles, 3e6 * 6 ** own.next());
   return {
     nodeCount: base.nodeCount,
     groupCount: Math.min(base.groupCount, 4),
@@ -59,12 +51,13 @@ export function drawShardPlan(random: SimRandom): ShardPlan {
     commandPaddingBytes: base.commandPaddingBytes,
     payloadRate: own.pick([0, 0.3, 1]),
     payloadBytesMax: own.pick([100, 5_000, 30_000]),
+    usesCodec: base.usesCodec,
     clientsPerGroup: own.between(2, 4),
     thinkMeanUs: own.pick([50_000, 200_000, 1_000_000]),
     timeoutUs: base.timeoutUs,
     network: base.network,
     skewMax: 0.08,
-    meanUsBetween: means,
+    meanUsBetween,
     troubleUs: own.between(20, 40) * 1e6,
     calmUs: 60e6,
   };

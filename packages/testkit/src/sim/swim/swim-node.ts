@@ -65,7 +65,7 @@ export class SwimNode implements Machine {
     this.name = `n${id}`;
     this.#parts = parts;
     this.#options = options;
-    this.process = new SimProcess(id, parts.sim.queue);
+    this.process = new SimProcess(id, parts.sim.queue, parts.random.fork("pauses"));
     this.clock = new SimClock(this.process, parts.sim.queue);
   }
 

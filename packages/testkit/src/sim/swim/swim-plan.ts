@@ -5,7 +5,7 @@
  */
 import type { NetworkFaults } from "../engine/sim-network.ts";
 import type { SimRandom } from "../engine/sim-random.ts";
-import { commonTroubles } from "../nemesis.ts";
+import { commonTroubles, drawMeans } from "../nemesis.ts";
 
 /** What only members suffer or do. */
 export const swimTroubles = ["leave", "metadata", "broadcast", "rotateKeys", "garbage", "replay"] as const;
@@ -40,16 +40,14 @@ function drawNetwork(random: SimRandom): NetworkFaults {
 }
 
 export function drawSwimPlan(random: SimRandom): SwimPlan {
-  const paceUs = 4e6 * 10 ** random.next();
-  const means = new Map<string, number>();
-  for (const kind of troubles) if (random.chance(0.4)) means.set(kind, paceUs * (0.5 + random.next() * 2));
+  const meanUsBetween = drawMeans(random, troubles, 4e6 * 10 ** random.next());
   return {
     nodeCount: random.pick([3, 4, 5, 6, 6, 7, 7, 8, 12, 20]),
     tombstoneMs: random.pick([200_000, 3_600_000]),
     usesRealSeal: random.chance(0.05),
     network: drawNetwork(random.fork("network")),
     skewMax: 0.08,
-    meanUsBetween: means,
+    meanUsBetween,
     troubleUs: random.between(60, 300) * 1e6,
     calmUs: 120e6,
     trials: random.shuffled(trials).slice(0, random.between(1, 2)),

@@ -5,7 +5,7 @@
  */
 import type { SwimRules } from "@cfs/membership";
 
-import { Simulation } from "../engine/simulation.ts";
+import { simulationOf } from "../family.ts";
 import type { RunOptions, RunOutcome } from "../family.ts";
 import { Nemesis } from "../nemesis.ts";
 import { SwimChecker } from "./swim-checker.ts";
@@ -17,7 +17,7 @@ import { demandAgreement, runTrial } from "./swim-trials.ts";
 const shortestSuspicionMs = 1_400;
 
 export function runSwim(seed: number, options: RunOptions, rules: SwimRules | null): RunOutcome {
-  const sim = new Simulation(options.trace === null ? { seed } : { seed, trace: options.trace });
+  const sim = simulationOf(seed, options);
   const plan = drawSwimPlan(sim.random.fork("plan"));
   const checker = new SwimChecker(shortestSuspicionMs);
   const cluster = new SwimCluster(sim, plan, checker, rules);
