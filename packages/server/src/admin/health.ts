@@ -21,6 +21,13 @@ export interface HealthFacts {
   readonly stateCopies: number;
   readonly stateCopiesWanted: number;
   readonly availableBytes: number;
+  /** Room on each drive, with what is prepared there; how much cfs wants to keep; whether even the ballast had to go. */
+  readonly rooms: readonly {
+    readonly path: string;
+    readonly freeBytes: number;
+    readonly reserveBytes: number;
+    readonly hasBallast: boolean;
+  }[];
   readonly rawTotalBytes: number;
   readonly rawFreeBytes: number;
   readonly ioDescription: string;
@@ -49,6 +56,14 @@ function criticalOf(facts: HealthFacts): string[] {
   if (!facts.layout) found.push("no drive is healthy: nothing can be written; see: cfs admin drive list");
   if (facts.layout && facts.availableBytes <= 0) {
     found.push("the drives are full up to the reserve: writes get ENOSPC; delete files or add a drive: cfs admin drive add DIR");
+  }
+  for (const { path, freeBytes, reserveBytes, hasBallast } of facts.rooms) {
+    // Writes of cfs end where the reserve begins, so this was done by others.
+    if (hasBallast || freeBytes >= reserveBytes) continue;
+    const [left, wanted] = [freeBytes, reserveBytes].map((bytes) => `${Math.floor(bytes / (1 << 20))} MiB`);
+    found.push(
+      `${path} has ${left} left, of the ${wanted} that cfs needs there for its log and for deletes: other files fill the drive; remove some`,
+    );
   }
   found.push(...facts.repairProblems.slice(0, problemsShown));
   const more = facts.repairProblems.length - problemsShown;

@@ -91,6 +91,10 @@ export class NodeStatus {
       stateCopies: store.directories.length,
       stateCopiesWanted: Math.min(stateCopiesWanted, open.length),
       availableBytes: report.availableBytes,
+      rooms: report.drives.map((room) => {
+        const drive = driveSet.members.find(({ index }) => index === room.drive)?.drive ?? null;
+        return { ...room, path: drive?.path ?? "", hasBallast: drive === null || drive.ballast.bytes > 0 };
+      }),
       rawTotalBytes: report.rawTotalBytes,
       rawFreeBytes: report.rawFreeBytes,
       ioDescription: io.description,
@@ -158,11 +162,12 @@ export class NodeStatus {
   async #measureNow(): Promise<void> {
     let journalBytes = 0;
     let stateBytes = 0;
-    for (const { path } of [...this.#parts.open]) {
-      journalBytes += await directoryBytes(`${path}/journal`);
+    const { open, engine } = this.#parts;
+    for (const { path, driveId } of [...open]) {
+      journalBytes += (await directoryBytes(`${path}/journal`)) - engine.journal.spareBytes(driveId);
       stateBytes += await directoryBytes(`${path}/state`);
     }
-    await this.#parts.engine.capacity.refresh();
+    await engine.capacity.refresh();
     this.#measured = { journalBytes, stateBytes };
     this.#measuredMs = this.#parts.clock.monotonicMs();
   }
