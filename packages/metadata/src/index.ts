@@ -79,7 +79,16 @@ export { GroupEntries } from "./shard/group-entries.ts";
 export type { PayloadPlace } from "./shard/group-entries.ts";
 export { decodeEnvelope, encodeEnvelope, hasPayload } from "./shard/envelope-format.ts";
 export { noUpdate } from "./shard/group-log.ts";
-export type { GroupId, GroupLog, GroupLogStatistics, GroupUpdate, Payload, PayloadUse } from "./shard/group-log.ts";
+export type {
+  AppendOptions,
+  GroupId,
+  GroupLog,
+  GroupLogRoom,
+  GroupLogStatistics,
+  GroupUpdate,
+  Payload,
+  PayloadUse,
+} from "./shard/group-log.ts";
 export { decodeGroupRecords, encodeGroupRecord } from "./shard/group-record-format.ts";
 export type { GroupRecord } from "./shard/group-record-format.ts";
 export { GroupReplay } from "./shard/group-replay.ts";
