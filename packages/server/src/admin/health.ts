@@ -17,6 +17,8 @@ export interface HealthFacts {
   /** Fragments that are missing and have no drive to go to. */
   readonly homelessFragments: number;
   readonly repairProblems: readonly string[];
+  /** What the state was found to contradict itself in. */
+  readonly damage: readonly string[];
   /** Copies of the state, and how many there should be. */
   readonly stateCopies: number;
   readonly stateCopiesWanted: number;
@@ -65,10 +67,17 @@ function criticalOf(facts: HealthFacts): string[] {
       `${path} has ${left} left, of the ${wanted} that cfs needs there for its log and for deletes: other files fill the drive; remove some`,
     );
   }
-  found.push(...facts.repairProblems.slice(0, problemsShown));
-  const more = facts.repairProblems.length - problemsShown;
-  if (more > 0) found.push(`${more} more fragments could not be repaired`);
+  found.push(...shortened(facts.repairProblems, "more fragments could not be repaired"));
+  if (facts.damage.length > 0) {
+    found.push("the state contradicts itself, and nothing was given up for it; to put it right: cfs fsck --repair");
+    found.push(...shortened(facts.damage, "more contradictions"));
+  }
   return found;
+}
+
+function shortened(lines: readonly string[], rest: string): string[] {
+  const more = lines.length - problemsShown;
+  return more > 0 ? [...lines.slice(0, problemsShown), `${more} ${rest}`] : [...lines];
 }
 
 function warningsOf(facts: HealthFacts): string[] {

@@ -88,6 +88,7 @@ export class NodeStatus {
       repairProblems: problems.map(
         ({ segment, fragment, reason }) => `fragment ${fragment} of segment ${segment} could not be repaired: ${reason}`,
       ),
+      damage: [...engine.state.damage],
       stateCopies: store.directories.length,
       stateCopiesWanted: Math.min(stateCopiesWanted, open.length),
       availableBytes: report.availableBytes,

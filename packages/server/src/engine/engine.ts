@@ -162,6 +162,7 @@ export class Engine {
   static async open(parts: EngineParts, options: EngineOptions): Promise<Engine> {
     const { io, store, clock, random, logger } = parts;
     const state = new KvState(store, stateCaches);
+    state.onDamage = (what) => logger.error("the state contradicts itself", { what });
     const fileBytes = journalFileBytes(await parts.measure(() => 0));
     let onDurable = (_index: number): void => undefined;
     let onBroken = (_error: Error): void => undefined;
