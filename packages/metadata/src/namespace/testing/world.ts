@@ -150,7 +150,7 @@ export class World {
   /** Recounts everything. */
   async check(): Promise<void> {
     this.flush();
-    expect([...this.state.damage]).toEqual([]);
+    expect([...this.server.damage]).toEqual([]);
     expect(await checkState(this.kv)).toEqual([]);
   }
 }
