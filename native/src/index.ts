@@ -3,6 +3,9 @@ export { loadAddon } from "./binding.ts";
 
 export { openRing, ringCompletionWords, ringFlagDirect, ringHeaderWords, ringOperation, ringViewsMax, ringViewWords } from "./ring.ts";
 export type { Ring, RingEngine, RingOptions } from "./ring.ts";
+// Between processes of one machine
+export { localConnect, LocalListener, LocalStream } from "./local.ts";
+export type { LocalListenerHandlers, LocalStreamHandlers } from "./local.ts";
 // FUSE
 export { FuseDevice, fuseMount, fuseUnmount } from "./fuse.ts";
 export type { FuseDeviceHandlers, FuseDeviceOptions, FuseLayout, FuseMountMethod, FuseMountOptions, FuseUnmountOptions } from "./fuse.ts";

@@ -13,7 +13,7 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
   "raft-ts": ["core"],
   metadata: ["core", "raft-ts"],
   membership: ["core"],
-  rpc: ["core"],
+  rpc: ["core", "native"],
   storage: ["core", "metadata", "native"],
   vfs: ["core", "metadata"],
   gateways: ["core", "vfs", "native"],

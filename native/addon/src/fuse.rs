@@ -11,6 +11,7 @@ use cfs_fuse::{Device, FuseError, HEAD_BYTES, Layout, Method, MountOptions, Noti
 use napi::bindgen_prelude::*;
 use napi::{Task, sys};
 use napi_derive::napi;
+use crate::watch::Watched;
 use poll::Poll;
 use std::rc::Rc;
 use std::sync::Arc;

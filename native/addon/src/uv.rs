@@ -19,6 +19,7 @@ pub type PollCallback = unsafe extern "C" fn(handle: *mut UvPoll, status: c_int,
 pub type CloseCallback = unsafe extern "C" fn(handle: *mut UvPoll);
 
 pub const READABLE: c_int = 1;
+pub const WRITABLE: c_int = 2;
 /// uv_handle_type UV_POLL.
 pub const KIND_POLL: c_int = 8;
 

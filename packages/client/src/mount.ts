@@ -49,8 +49,11 @@ export interface Mounted {
 
 const connectTimeoutMs = 5_000;
 const startTimeoutMs = 20_000;
-/** A mount stays below 300 MiB, buffers included, also while a million files are walked. */
-const workerHeapMebibytes = 192;
+/**
+ * A mount stays below 300 MiB, buffers included, also while a million files are walked. The collector is left in peace until the heap and the buffers that hang on it
+ * reach the initial size: it would otherwise mark the whole heap for every few MiB that pass through (docs/benchmarks.md, "Memory").
+ */
+const workerHeap = ["--initial-old-space-size=128", "--max-old-space-size=192"];
 
 /** Throws what is wrong with a mount point, before anything is done. Links are followed: the kernel and `cfs status` know it by its own path. */
 export async function checkMountpoint(path: string): Promise<string> {
@@ -207,7 +210,7 @@ async function startWorker(
 ): Promise<Mounted> {
   const worker = spawn(
     process.execPath,
-    [...process.execArgv, `--max-old-space-size=${workerHeapMebibytes}`, fileURLToPath(new URL("./worker-main.ts", import.meta.url))],
+    [...process.execArgv, ...workerHeap, fileURLToPath(new URL("./worker-main.ts", import.meta.url))],
     {
       stdio: ["ignore", log, log, fd, "ipc"],
       detached: !isForeground,

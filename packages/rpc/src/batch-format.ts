@@ -11,6 +11,8 @@
  */
 export const grpcPrefixBytes = 5;
 export const frameHeaderBytes = 8;
+/** First byte of a message of trailers, on a connection that has no HTTP/2 below it (gRPC-Web's convention). */
+export const trailersFlag = 0x80;
 /** Field 1, wire type 2 (length-delimited). */
 export const bodyTag = 0x0a;
 /** gRPC prefix, tag and the longest varint. */

@@ -51,6 +51,33 @@ function decode(pieces: readonly Buffer[], isWhole = true): Plain[] {
   return frames;
 }
 
+/** As a local socket delivers: each read goes to `room` first, then to a scratch that is written over when it was looked at. */
+function decodeReused(wire: Buffer, sizes: readonly number[]): Plain[] {
+  const pool = new DirtyPool();
+  const frames: Plain[] = [];
+  const decoder = new FrameDecoder({ pool }, (batch) => {
+    for (const frame of batch) {
+      frames.push(plain(frame));
+      if (frame.payload.length > 0) pool.release(frame.payload);
+    }
+  });
+  const scratch = Buffer.alloc(6000);
+  for (let at = 0, turn = 0; at < wire.length; turn++) {
+    const read = wire.subarray(at, at + (sizes[turn % sizes.length] as number));
+    const room = decoder.room;
+    const filled = room === null ? 0 : read.copy(room);
+    if (filled > 0) decoder.filled(filled);
+    const scratchBytes = read.copy(scratch, 0, filled);
+    decoder.push(scratch.subarray(0, scratchBytes), true);
+    scratch.fill(0xee);
+    at += read.length;
+  }
+  decoder.end();
+  decoder.close();
+  expect(pool.out.size).toBe(0);
+  return frames;
+}
+
 /** The plain second version: the whole stream in one buffer. */
 function decodeNaively(bytes: Buffer): Plain[] {
   const frames: Plain[] = [];
@@ -104,6 +131,7 @@ test("what is encoded is decoded, whatever the pieces, and as the naive decoder 
         at += size;
       }
       expect(decode(pieces)).toEqual(expected);
+      expect(decodeReused(wire, sizes)).toEqual(expected);
     }),
     { numRuns: 300 },
   );
@@ -154,6 +182,25 @@ test("random bytes and damaged messages: frames or a CfsError, never anything el
     }),
     { numRuns: 2000 },
   );
+});
+
+test("trailers are taken at any split where they are expected, and malformed where they are not or are too long", () => {
+  const text = "grpc-status: 0\r\n";
+  const trailers = Buffer.concat([Buffer.from([0x80, 0, 0, 0, text.length]), Buffer.from(text)]);
+  const wire = Buffer.concat([encode([[[Buffer.from("last"), []]]]), trailers]);
+  for (let at = 0; at <= wire.length; at++) {
+    const told: string[] = [];
+    const decoder = new FrameDecoder({ pool: new DirtyPool(), onTrailers: (got) => told.push(got) }, ([frame]) =>
+      told.push(Buffer.from((frame as ReceivedFrame).head).toString()),
+    );
+    decoder.push(wire.subarray(0, at));
+    decoder.push(wire.subarray(at));
+    decoder.end();
+    expect(told).toEqual(["last", text]);
+  }
+  expect(() => decode([wire])).toThrow("CORRUPT: a message has the compression flag 128");
+  const long = new FrameDecoder({ pool: new DirtyPool(), onTrailers: () => {} }, () => {});
+  expect(() => long.push(Buffer.from([0x80, 0, 0, 0x20, 1]))).toThrow("TOO_BIG: trailers of 8193 bytes");
 });
 
 test("a message with too many frames is refused before they are made", () => {

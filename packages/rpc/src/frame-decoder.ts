@@ -9,18 +9,30 @@
  * `pause` nothing is delivered until `resume`.
  */
 import { assert, CfsError } from "@cfs/core";
-import { bodyTag, frameHeaderBytes, grpcPrefixBytes } from "./batch-format.ts";
+import { bodyTag, frameHeaderBytes, grpcPrefixBytes, trailersFlag } from "./batch-format.ts";
 import { limits } from "./limits.ts";
 import type { PayloadPool, ReceivedFrame } from "./transport.ts";
 
 const nothing: Uint8Array = new Uint8Array(0);
 
 /** What the next byte belongs to. */
-type Part = "prefix" | "tag" | "bodyLength" | "frameHeader" | "head" | "payload";
+type Part = "prefix" | "tag" | "bodyLength" | "frameHeader" | "head" | "payload" | "trailers";
+
+/** A payload that lacks less than this is not worth a place of its own in a read. */
+const roomBytesMin = 4096;
+
+export interface FrameDecoderParts {
+  readonly pool: PayloadPool;
+  /** Takes messages that carry trailers (flag 0x80, as in gRPC-Web), one per stream at most; without it they are malformed. */
+  readonly onTrailers?: ((text: string) => void) | null;
+}
 
 export class FrameDecoder {
   readonly #pool: PayloadPool;
   readonly #deliver: (frames: readonly ReceivedFrame[]) => void;
+  /** The piece under way is used again by the caller: heads are copied out of it. */
+  #isPieceReused = false;
+  readonly #onTrailers: ((text: string) => void) | null;
   #part: Part = "prefix";
   /** A fixed-size part that is split over pieces is gathered here. */
   readonly #gather: Buffer = Buffer.alloc(frameHeaderBytes);
@@ -41,14 +53,29 @@ export class FrameDecoder {
   /** What `push` was given and could not look at because of `pause`. */
   #rest: Buffer | null = null;
 
-  constructor(parts: { pool: PayloadPool }, deliver: (frames: readonly ReceivedFrame[]) => void) {
+  constructor(parts: FrameDecoderParts, deliver: (frames: readonly ReceivedFrame[]) => void) {
     this.#pool = parts.pool;
     this.#deliver = deliver;
+    this.#onTrailers = parts.onTrailers ?? null;
   }
 
-  /** The piece must stay unchanged: views of it are kept until their message is delivered. */
-  push(piece: Buffer): void {
+  /** The rest of the payload under way, for a receiver that can put the next bytes there by itself; null when there is none worth it. */
+  get room(): Uint8Array | null {
+    if (this.#part !== "payload" || this.#payloadLength - this.#payloadFilled < roomBytesMin) return null;
+    return this.#payload.subarray(this.#payloadFilled);
+  }
+
+  /** The next `countBytes` of the stream lie in `room` already. */
+  filled(countBytes: number): void {
     if (this.#isClosed) return;
+    assert(this.#part === "payload" && countBytes <= this.#payloadLength - this.#payloadFilled, "only room is filled");
+    this.#advancePayload(countBytes);
+  }
+
+  /** Views of the piece are kept until their message is delivered, unless it is reused when this returns. */
+  push(piece: Buffer, isReused = false): void {
+    if (this.#isClosed) return;
+    this.#isPieceReused = isReused;
     assert(this.#rest === null, "nothing is pushed while a rest waits");
     this.#consume(piece);
   }
@@ -62,6 +89,7 @@ export class FrameDecoder {
     this.#isPaused = false;
     const rest = this.#rest;
     this.#rest = null;
+    this.#isPieceReused = false;
     if (rest !== null && !this.#isClosed) this.#consume(rest);
   }
 
@@ -91,7 +119,7 @@ export class FrameDecoder {
     let at = 0;
     while (at < piece.length) {
       if (this.#isPaused && this.#part === "prefix") {
-        this.#rest = piece.subarray(at);
+        this.#rest = this.#isPieceReused ? Buffer.from(piece.subarray(at)) : piece.subarray(at);
         return;
       }
       at = this.#step(piece, at);
@@ -120,6 +148,8 @@ export class FrameDecoder {
         return at + 1;
       case "bodyLength":
         return this.#stepBodyLength(piece, at);
+      case "trailers":
+        return this.#stepTrailers(piece, at);
     }
   }
 
@@ -137,6 +167,13 @@ export class FrameDecoder {
   }
 
   #beginMessage(flag: number, lengthBytes: number): void {
+    if (flag === trailersFlag && this.#onTrailers !== null) {
+      if (lengthBytes > limits.trailerBytesMax) throw new CfsError("TOO_BIG", `trailers of ${lengthBytes} bytes`);
+      this.#headLength = lengthBytes;
+      this.#headFilled = 0;
+      if (lengthBytes > 0) this.#part = "trailers";
+      return;
+    }
     if (flag !== 0) throw new CfsError("CORRUPT", `a message has the compression flag ${flag}; none was agreed`);
     if (lengthBytes > limits.messageBytesMax + 6) {
       throw new CfsError("TOO_BIG", `a message announces ${lengthBytes} bytes; at most ${limits.messageBytesMax} are accepted`);
@@ -215,7 +252,7 @@ export class FrameDecoder {
     const wanted = this.#headLength - this.#headFilled;
     const end = Math.min(at + wanted, piece.length);
     if (this.#headFilled === 0 && end - at === wanted) {
-      this.#head = piece.subarray(at, end);
+      this.#head = this.#isPieceReused ? Buffer.from(piece.subarray(at, end)) : piece.subarray(at, end);
       this.#endHead();
       return end;
     }
@@ -240,12 +277,28 @@ export class FrameDecoder {
   #stepPayload(piece: Buffer, at: number): number {
     const end = Math.min(at + this.#payloadLength - this.#payloadFilled, piece.length);
     this.#payload.set(piece.subarray(at, end), this.#payloadFilled);
-    this.#payloadFilled += end - at;
-    if (this.#payloadFilled === this.#payloadLength) {
-      const payload = this.#payload;
-      this.#payload = nothing;
-      this.#endFrame(payload);
-    }
+    this.#advancePayload(end - at);
+    return end;
+  }
+
+  #advancePayload(countBytes: number): void {
+    this.#payloadFilled += countBytes;
+    if (this.#payloadFilled < this.#payloadLength) return;
+    const payload = this.#payload;
+    this.#payload = nothing;
+    this.#endFrame(payload);
+  }
+
+  #stepTrailers(piece: Buffer, at: number): number {
+    if (this.#headFilled === 0) this.#head = Buffer.allocUnsafe(this.#headLength);
+    const end = Math.min(at + this.#headLength - this.#headFilled, piece.length);
+    this.#head.set(piece.subarray(at, end), this.#headFilled);
+    this.#headFilled += end - at;
+    if (this.#headFilled < this.#headLength) return end;
+    const text = Buffer.from(this.#head).toString("latin1");
+    this.#head = nothing;
+    this.#part = "prefix";
+    this.#onTrailers?.(text);
     return end;
   }
 

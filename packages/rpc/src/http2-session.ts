@@ -1,7 +1,7 @@
 /**
  * What both ends of an HTTP/2 session share: settings, windows, and opening one from the client's side within a deadline.
  *
- * Sessions are h2c: HTTP/2 with prior knowledge on plain TCP, or on a local socket (local-socket.ts). `openSocket` is the one place where a client's socket is made, `RpcServer`
+ * Sessions are h2c: HTTP/2 with prior knowledge on plain TCP. `openSocket` is the one place where a client's socket is made, `RpcServer`
  * the one where a server's are accepted: a secured socket replaces them there.
  * Source: RFC 9113; measurements.md ("The network") for the sizes.
  */
@@ -9,11 +9,10 @@ import { assert, CfsError } from "@cfs/core";
 import { connect as connectHttp2, constants } from "node:http2";
 import type { ClientHttp2Session, Http2Session, Settings } from "node:http2";
 import { connect as connectSocket } from "node:net";
-import type { NetConnectOpts, Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Clock } from "@cfs/core";
 import { keepAlive } from "./keep-alive.ts";
 import { limits } from "./limits.ts";
-import { localConnectPath } from "./local-socket.ts";
 import { fromNodeError } from "./node-error.ts";
 import { addressText } from "./transport.ts";
 import type { Address, ConnectOptions } from "./transport.ts";
@@ -116,19 +115,9 @@ export async function openSession(parts: SessionParts, address: Address, options
   return { session, peer, failure: () => failure, cut };
 }
 
-/** By the local socket where there is one, else by TCP. */
-async function openSocket(address: Address, doing: string, onCancel: (run: () => void) => void): Promise<Socket> {
-  const path = localConnectPath(address);
-  if (path !== null) {
-    const local = await dial({ path }, doing, onCancel).catch(() => null);
-    if (local !== null) return local;
-  }
-  return dial({ host: address.host, port: address.port, noDelay: true }, doing, onCancel);
-}
-
-function dial(to: NetConnectOpts, doing: string, onCancel: (run: () => void) => void): Promise<Socket> {
+function openSocket(address: Address, doing: string, onCancel: (run: () => void) => void): Promise<Socket> {
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
-  const socket = connectSocket(to);
+  const socket = connectSocket({ host: address.host, port: address.port, noDelay: true });
   const fail = (error: unknown): void => reject(fromNodeError(error, doing));
   socket.once("error", fail);
   socket.once("connect", () => {

@@ -16,7 +16,7 @@ afterEach(async () => {
   for (const close of open.splice(0).reverse()) await close();
 });
 
-const transport = new Http2Transport({ clock: machineClock }, { closeTimeoutMs: 300, keepAliveMs: 0 });
+const transport = new Http2Transport({ clock: machineClock }, { closeTimeoutMs: 300, keepAliveMs: 0, isLocalPreferred: false });
 
 async function codeAndMessage(promise: Promise<unknown>): Promise<string> {
   const error: unknown = await promise.then(
@@ -33,7 +33,7 @@ async function serve(options: { keepAliveMs?: number } = {}): Promise<{
   accepted: Promise<Connection>;
   closed: Promise<CfsError | null>;
 }> {
-  const server = new Http2Transport({ clock: machineClock }, { closeTimeoutMs: 300, keepAliveMs: 0, ...options });
+  const server = new Http2Transport({ clock: machineClock }, { closeTimeoutMs: 300, keepAliveMs: 0, isLocalPreferred: false, ...options });
   const accepted = Promise.withResolvers<Connection>();
   const closed = Promise.withResolvers<CfsError | null>();
   const listener = await server.listen({ host: "127.0.0.1", port: 0 }, (connection) => {

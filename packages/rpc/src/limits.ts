@@ -24,6 +24,10 @@ export const limits = {
   sessionWindowBytes: 16_777_216,
   /** HTTP/2 DATA frames of up to this. */
   http2FrameBytes: 1_048_576,
+  /** Text of the trailers of a local stream. */
+  trailerBytesMax: 8_192,
+  /** What one read of a local stream takes beside a payload: many small messages, or the head of a large one. */
+  localReadBytes: 65_536,
   /** Sockets of one server: every client and node of a large cluster. */
   connectionsMax: 4096,
   /** Streams at once on one session: one hot stream and admin calls. */

@@ -3,7 +3,7 @@ import { connect as connectSocket, createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import { Http2Transport } from "./http2-transport.ts";
-import { localConnectPath, localListenPath } from "./local-socket.ts";
+import { localConnectName, localListenName } from "./local-socket.ts";
 import { machineClock } from "./testing/clock.ts";
 import type { Connection } from "./transport.ts";
 
@@ -59,7 +59,7 @@ test("a server that cannot have it does not start and leaves its port free; one 
   const first = await serve();
   await first.close();
   const squatter = createServer();
-  await new Promise<void>((resolve) => squatter.listen({ path: localListenPath({ host, port: first.port }) as string }, resolve));
+  await new Promise<void>((resolve) => squatter.listen({ path: `\0${localListenName({ host, port: first.port })}` }, resolve));
   await expect(serve(first.port)).rejects.toThrow(/ADDRESS_IN_USE.*local socket/);
   await new Promise((resolve) => squatter.close(resolve));
   const second = await serve(first.port);
@@ -67,7 +67,7 @@ test("a server that cannot have it does not start and leaves its port free; one 
 });
 
 test("only loopback has one", () => {
-  expect(localConnectPath({ host: "localhost", port: 9 })).toBe(localListenPath({ host: "0.0.0.0", port: 9 }));
-  expect(localConnectPath({ host: "10.0.0.1", port: 9 })).toBeNull();
-  expect(localListenPath({ host: "10.0.0.1", port: 9 })).toBeNull();
+  expect(localConnectName({ host: "localhost", port: 9 })).toBe(localListenName({ host: "0.0.0.0", port: 9 }));
+  expect(localConnectName({ host: "10.0.0.1", port: 9 })).toBeNull();
+  expect(localListenName({ host: "10.0.0.1", port: 9 })).toBeNull();
 });

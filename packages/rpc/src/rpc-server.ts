@@ -1,5 +1,5 @@
 /**
- * One HTTP/2 server on one port (and a local socket beside it) for both kinds of calls: hot streams (cfs.v1.Session/Stream) and the unary services of `routes`.
+ * One HTTP/2 server on one port (and a local stream beside it) for both kinds of calls: hot streams (cfs.v1.Session/Stream) and the unary services of `routes`.
  *
  * Each session is bounded in streams, window and headers, and pinged; each hot stream becomes a Connection for `onConnection`. Closing
  * ends connections first (what they queued goes out), then tells peers to go (GOAWAY), and cuts what is left after `closeTimeoutMs`.
@@ -11,14 +11,16 @@ import { constants, performServerHandshake } from "node:http2";
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import { createServer } from "node:net";
 import type { Server, Socket } from "node:net";
+import { LocalListener } from "@cfs/native";
 import { trailersOf } from "./grpc-status.ts";
+import { Http2End } from "./http2-end.ts";
 import { grpcContentType, hotStreamPath, sessionMemoryMebi, sessionSettings, widenSession } from "./http2-session.ts";
 import { keepAlive } from "./keep-alive.ts";
 import { limits } from "./limits.ts";
-import { localListenPath } from "./local-socket.ts";
+import { LocalEnd } from "./local-end.ts";
+import { localListenName } from "./local-socket.ts";
 import { fromNodeError } from "./node-error.ts";
 import { StreamConnection } from "./stream-connection.ts";
-import type { HotStreamEnd } from "./stream-connection.ts";
 import { addressText, plainPayloadPool } from "./transport.ts";
 import type { Address, Connection, Listener, PayloadPool } from "./transport.ts";
 
@@ -46,10 +48,13 @@ export interface RpcServerOptions {
   readonly closeTimeoutMs?: number;
 }
 
+/** Where no descriptors are left a waiting connection is looked at again after this. */
+const acceptAgainMs = 1_000;
+
 export class RpcServer implements Listener {
   readonly #server: Server;
   /** For clients on this machine; null where there is none. */
-  #local: Server | null = null;
+  #local: LocalListener | null = null;
   readonly #clock: Clock;
   readonly #pool: PayloadPool;
   readonly #onConnection: (connection: Connection) => void;
@@ -98,28 +103,28 @@ export class RpcServer implements Listener {
     this.#server.off("error", fail);
     const bound = this.#server.address();
     this.#address = { host: address.host, port: typeof bound === "object" && bound !== null ? bound.port : address.port };
-    await this.#listenLocally().catch((error: unknown) => {
+    try {
+      this.#listenLocally();
+    } catch (error) {
       this.#server.close();
       throw error;
-    });
+    }
   }
 
-  async #listenLocally(): Promise<void> {
-    const path = localListenPath(this.#address);
-    if (path === null) return;
-    const local = createServer((socket) => this.#accept(socket, "local"));
-    local.maxConnections = limits.connectionsMax;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    local.once("error", (error) => reject(fromNodeError(error, `cannot listen on the local socket of ${addressText(this.#address)}`)));
-    local.listen({ path }, resolve);
-    await promise;
+  #listenLocally(): void {
+    const name = localListenName(this.#address);
+    if (name === null) return;
+    const local = new LocalListener(name, {
+      onAccept: (fd) => this.#acceptLocal(fd),
+      onRefused: () => void this.#clock.after(acceptAgainMs, () => this.#closing.signal.aborted || local.start()),
+    });
     this.#local = local;
+    local.start();
   }
 
   async #close(): Promise<void> {
-    const stopped = Promise.all(
-      [this.#server, this.#local].map((server) => new Promise<void>((resolve) => server?.close(() => resolve()) ?? resolve())),
-    );
+    const stopped = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#local?.close();
     const cancelCut = this.#clock.after(this.#closeTimeoutMs, () => {
       for (const record of this.#sessions.values()) record.cut();
     });
@@ -166,6 +171,23 @@ export class RpcServer implements Listener {
     });
   }
 
+  #acceptLocal(fd: number): void {
+    const peer = "local";
+    const after = (delayMs: number, call: () => void): (() => void) => this.#clock.after(delayMs, call);
+    const onReleased = (): void => void this.#connections.delete(connection);
+    const end = new LocalEnd({ fd, peer, after, onReleased }, { keepAliveMs: this.#keepAliveMs });
+    const connection: StreamConnection = new StreamConnection(
+      { end, pool: this.#pool, peer, after },
+      { closeTimeoutMs: this.#closeTimeoutMs },
+    );
+    if (this.#connections.size >= limits.connectionsMax) {
+      connection.fail(new CfsError("AGAIN", `this server has ${limits.connectionsMax} connections already`));
+      return;
+    }
+    this.#connections.add(connection);
+    this.#onConnection(connection);
+  }
+
   #dispatch(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
     const path = String(headers[":path"]);
     const route = this.#routes.get(path);
@@ -192,7 +214,7 @@ export class RpcServer implements Listener {
     const end = new ServerEnd(stream, record, () => this.#connections.delete(connection));
     const after = (delayMs: number, call: () => void): (() => void) => this.#clock.after(delayMs, call);
     const connection: StreamConnection = new StreamConnection(
-      { stream, end, pool: this.#pool, peer, after },
+      { end, pool: this.#pool, peer, after },
       { closeTimeoutMs: this.#closeTimeoutMs },
     );
     this.#connections.add(connection);
@@ -221,8 +243,7 @@ export function refuse(stream: ServerHttp2Stream, error: CfsError): void {
 }
 
 /** The server's end: says in trailers how the call ended. */
-class ServerEnd implements HotStreamEnd {
-  readonly #stream: ServerHttp2Stream;
+class ServerEnd extends Http2End<ServerHttp2Stream> {
   readonly #session: SessionRecord;
   readonly #onReleased: () => void;
   #error: CfsError | null = null;
@@ -230,7 +251,7 @@ class ServerEnd implements HotStreamEnd {
   #hasPeerEnded = false;
 
   constructor(stream: ServerHttp2Stream, session: SessionRecord, onReleased: () => void) {
-    this.#stream = stream;
+    super(stream);
     this.#session = session;
     this.#onReleased = onReleased;
     stream.on("end", () => (this.#hasPeerEnded = true));
@@ -243,7 +264,7 @@ class ServerEnd implements HotStreamEnd {
 
   finish(error: CfsError | null): void {
     this.#error = error;
-    this.#stream.end();
+    this.stream.end();
   }
 
   /** The session goes with it: a peer that does not end its stream is not waited for with its other calls either. */
@@ -253,7 +274,7 @@ class ServerEnd implements HotStreamEnd {
 
   reason(): CfsError | null {
     if (this.#session.failure !== null) return this.#session.failure;
-    const isClean = this.#hasPeerEnded && this.#hasSentTrailers && this.#stream.rstCode === constants.NGHTTP2_NO_ERROR;
+    const isClean = this.#hasPeerEnded && this.#hasSentTrailers && this.stream.rstCode === constants.NGHTTP2_NO_ERROR;
     return isClean ? null : new CfsError("UNREACHABLE", `the connection from ${this.#session.peer} was lost`);
   }
 

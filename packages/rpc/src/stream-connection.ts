@@ -1,36 +1,57 @@
 /**
- * One connection over one HTTP/2 stream: frames out through a SendQueue, bytes in through a FrameDecoder.
+ * One connection over one stream of bytes: frames out through a SendQueue, bytes in through a FrameDecoder.
  *
- * The same class serves both ends; `HotStreamEnd` holds what differs (a server ends with trailers, a client reads them).
+ * The same class serves every end; `HotStreamEnd` holds what differs: HTTP/2 (http2-end.ts) of a client or a server, or a local socket (local-end.ts).
  *
  * Sending: the first frame of a turn is sent when the callbacks that run now are done, later ones of the same turn together, and at most
- * two messages are with the HTTP/2 layer, so that under load messages grow by themselves.
+ * two messages are with the layer below, so that under load messages grow by themselves.
  *
  * States: open → closing (our close() was called: what is queued goes out, then END_STREAM) → closed. A failure goes to closed at once.
  * Invariant: onClosed is called once, after the last onFrames; when it is called every onSent was called and no payload is held.
  */
 import { AssertionError, CfsError } from "@cfs/core";
-import type { Http2Stream } from "node:http2";
 import { FrameDecoder } from "./frame-decoder.ts";
 import { limits } from "./limits.ts";
 import { SendQueue } from "./send-queue.ts";
 import type { OutgoingMessage } from "./send-queue.ts";
 import type { Connection, Frame, PayloadPool, ReceivedFrame } from "./transport.ts";
 
-/** What is different between the two ends of a hot stream. */
+/** What an end delivers; nothing while it is paused, and nothing after `closed`. */
+export interface StreamHandlers {
+  /** `isReused`: the piece is written over when this returns. */
+  data(piece: Buffer, isReused: boolean): void;
+  /** Where the next bytes may be put without a piece; `filled` then says how many were. */
+  room(): Uint8Array | null;
+  filled(countBytes: number): void;
+  /** The peer's direction has ended. */
+  end(): void;
+  /** Both directions have ended, or the stream is lost. Once. */
+  closed(): void;
+}
+
+/** One end of what carries the bytes: an HTTP/2 stream of a client or a server, or a local socket. It begins paused. */
 export interface HotStreamEnd {
-  /** Ends our direction; a server sends `error` in its trailers. */
+  /** Called once, before anything else. */
+  start(handlers: StreamHandlers): void;
+  /** Trailers that came as a message: where HTTP/2 does not carry them. */
+  readonly onTrailers: ((text: string) => void) | null;
+  /** `written` is called once, when the views may be used again; not at all when the stream closes first. */
+  write(views: readonly Uint8Array[], written: () => void): void;
+  pause(): void;
+  resume(): void;
+  /** What `room` gave is not to be filled any more; what comes from now on is of no use. */
+  discard(): void;
+  /** Ends our direction and tells the peer why. */
   finish(error: CfsError | null): void;
   /** Ends the stream now, whatever waits on it. */
   cut(): void;
-  /** Why the stream closed, as far as this end knows from trailers, resets and its session; null for a clean end. */
+  /** Why the stream closed, as far as this end knows; null for a clean end. */
   reason(): CfsError | null;
   /** Called once after the stream has closed, to let go of what belongs to it alone. */
   released(): void;
 }
 
 export interface StreamConnectionParts {
-  readonly stream: Http2Stream;
   readonly end: HotStreamEnd;
   readonly pool: PayloadPool;
   readonly peer: string;
@@ -42,7 +63,6 @@ const drainedAlready: Promise<void> = Promise.resolve();
 
 export class StreamConnection implements Connection {
   readonly peer: string;
-  readonly #stream: Http2Stream;
   readonly #end: HotStreamEnd;
   readonly #after: StreamConnectionParts["after"];
   readonly #closeTimeoutMs: number;
@@ -69,16 +89,18 @@ export class StreamConnection implements Connection {
 
   constructor(parts: StreamConnectionParts, options: { closeTimeoutMs: number }) {
     this.peer = parts.peer;
-    this.#stream = parts.stream;
     this.#end = parts.end;
     this.#after = parts.after;
     this.#closeTimeoutMs = options.closeTimeoutMs;
-    this.#decoder = new FrameDecoder({ pool: parts.pool }, (frames) => this.#deliver(frames));
-    this.#stream.on("data", (piece: Buffer) => this.#received(() => this.#decoder.push(piece)));
-    this.#stream.on("end", () => this.#peerEnded());
-    this.#stream.on("error", () => {}); // "close" follows and asks the end for the reason.
-    this.#stream.on("close", () => this.#streamClosed());
-    this.#stream.pause();
+    const { onTrailers } = parts.end;
+    this.#decoder = new FrameDecoder({ pool: parts.pool, onTrailers }, (frames) => this.#deliver(frames));
+    this.#end.start({
+      data: (piece, isReused) => this.#received(() => this.#decoder.push(piece, isReused)),
+      room: () => this.#decoder.room,
+      filled: (countBytes) => this.#received(() => this.#decoder.filled(countBytes)),
+      end: () => this.#peerEnded(),
+      closed: () => this.#streamClosed(),
+    });
   }
 
   get queuedBytes(): number {
@@ -93,7 +115,7 @@ export class StreamConnection implements Connection {
     this.#onFrames = handler;
     if (this.#isReading) return;
     this.#isReading = true;
-    if (!this.#decoder.isPaused) this.#stream.resume();
+    if (!this.#decoder.isPaused) this.#end.resume();
   }
 
   get onClosed(): (reason: CfsError | null) => void {
@@ -123,13 +145,13 @@ export class StreamConnection implements Connection {
 
   pause(): void {
     this.#decoder.pause();
-    this.#stream.pause();
+    this.#end.pause();
   }
 
   resume(): void {
     if (!this.#decoder.isPaused) return;
     this.#received(() => this.#decoder.resume());
-    if (!this.#decoder.isPaused && this.#isReading) this.#stream.resume();
+    if (!this.#decoder.isPaused && this.#isReading) this.#end.resume();
   }
 
   close(): Promise<void> {
@@ -137,9 +159,9 @@ export class StreamConnection implements Connection {
     this.#state = "closing";
     this.#cancelCut = this.#after(this.#closeTimeoutMs, () => this.#cut());
     // A paused receiver would never see the peer's end; what arrives after close() is of no use.
-    this.#decoder.close();
+    this.#stopDecoding();
     this.#isReading = true;
-    this.#stream.resume();
+    this.#end.resume();
     this.#flush();
     return this.#closed.promise;
   }
@@ -148,14 +170,14 @@ export class StreamConnection implements Connection {
   fail(reason: CfsError): void {
     if (this.#state === "closed" || this.#failure !== null) return;
     this.#failure = reason;
-    this.#decoder.close();
+    this.#stopDecoding();
     if (this.#state === "open") this.#state = "closing";
     this.#cancelCut ??= this.#after(this.#closeTimeoutMs, () => this.#cut());
     this.#queue.clear();
     if (this.#isFinished) this.#cut();
     else this.#finish();
     // The other direction is not read any more, but has to flow for the stream to end.
-    this.#stream.resume();
+    this.#end.resume();
   }
 
   #planFlush(): void {
@@ -179,17 +201,8 @@ export class StreamConnection implements Connection {
   }
 
   #write(message: OutgoingMessage): void {
-    const { views } = message;
-    const written = (): void => this.#written(message);
     this.#inFlight.add(message);
-    if (views.length === 1) {
-      this.#stream.write(views[0], written);
-      return;
-    }
-    this.#stream.cork();
-    for (let at = 0; at < views.length - 1; at++) this.#stream.write(views[at]);
-    this.#stream.write(views[views.length - 1], written);
-    this.#stream.uncork();
+    this.#end.write(message.views, () => this.#written(message));
   }
 
   #written(message: OutgoingMessage): void {
@@ -203,6 +216,11 @@ export class StreamConnection implements Connection {
     const waiting = this.#drained;
     this.#drained = null;
     waiting?.resolve();
+  }
+
+  #stopDecoding(): void {
+    this.#end.discard();
+    this.#decoder.close();
   }
 
   #cut(): void {
@@ -249,7 +267,7 @@ export class StreamConnection implements Connection {
     this.#state = "closed";
     this.#cancelCut?.();
     this.#closeReason = this.#failure ?? this.#end.reason();
-    this.#decoder.close();
+    this.#stopDecoding();
     for (const message of this.#inFlight) message.done();
     this.#inFlight.clear();
     this.#queue.clear();

@@ -1,6 +1,7 @@
 /** The bytes of one node: drives, journal, state store. */
 export { BufferPool, bufferBytesMax } from "./device/buffer-pool.ts";
 export type { BufferPoolOptions, BufferPoolStatistics } from "./device/buffer-pool.ts";
+export { Ballast } from "./device/ballast.ts";
 export { FaultyIo } from "./device/faulty-io.ts";
 export type { FaultRule, FaultyIoParts, IoOperation } from "./device/faulty-io.ts";
 export { blockBytes, openDurable, openPlain, transferBytesMax } from "./device/io.ts";

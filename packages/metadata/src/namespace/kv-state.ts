@@ -42,6 +42,9 @@ export const kvStateDefaults: KvStateOptions = {
   others: 16_384,
 };
 
+/** Damage that is remembered, one by one. */
+const damageMax = 100;
+
 const noBytes: Uint8Array = new Uint8Array(0);
 const markKind = { encode: (): Uint8Array => noBytes, decode: (): true => true };
 const sameKey = (key: KvKey): KvKey => key;
@@ -49,6 +52,10 @@ const sameKey = (key: KvKey): KvKey => key;
 export class KvState implements State, ContentState {
   readonly content: ContentState = this;
   readonly windows: ScanWindows = new ScanWindows();
+  /** Contradictions that commands have met since the start or the last check that found none. */
+  readonly damage: Set<string> = new Set();
+  /** Hears of each of them once. */
+  onDamage: ((what: string) => void) | null = null;
   readonly #kv: OrderedKv;
   readonly #inodes: RecordCache<InodeNumber, Inode>;
   readonly #dirents: DirentCache;
@@ -267,6 +274,12 @@ export class KvState implements State, ContentState {
 
   usage(): Usage {
     return this.#usages.get(keys.usageKey) ?? system.emptyUsage();
+  }
+
+  noteDamage(what: string): void {
+    if (this.damage.size >= damageMax || this.damage.has(what)) return;
+    this.damage.add(what);
+    this.onDamage?.(what);
   }
 
   setUsage(usage: Usage): void {

@@ -72,6 +72,8 @@ export interface ContentState {
   setSuperblock(superblock: Superblock): void;
   usage(): Usage;
   setUsage(usage: Usage): void;
+  /** A record was found to contradict another. Told to people; no part of the state. */
+  noteDamage(what: string): void;
 }
 
 /** What is known beside the command when it is applied. */

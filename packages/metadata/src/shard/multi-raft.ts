@@ -10,7 +10,7 @@
  */
 import { CfsError } from "@cfs/core";
 import { defaultOptions, Raft } from "raft-ts";
-import type { Configuration, ConfigurationChange, ProposeResult, RaftStatus } from "raft-ts";
+import type { Configuration, ConfigurationChange, HeartbeatMessage, Message, ProposeResult, RaftStatus } from "raft-ts";
 import { encodeEnvelope } from "./envelope-format.ts";
 import { standardRules } from "./driver-rules.ts";
 import { noUpdate } from "./group-log.ts";
@@ -231,8 +231,10 @@ export class MultiRaft<Result> {
     else this.#down.add(peer);
     for (const replica of this.#groups.values()) {
       if (!replica.raft.isQuiescent) continue;
-      const isOwnLeader = replica.leader === replica.self;
-      const isLeaders = replica.leader !== 0 && this.#parts.placement.peerOf(replica.group, replica.leader) === peer;
+      // Asked of the core: what the replica took from its last Ready is older while it waits for its drive.
+      const { leader } = replica.raft.status();
+      const isOwnLeader = leader === replica.self;
+      const isLeaders = leader !== 0 && this.#parts.placement.peerOf(replica.group, leader) === peer;
       if (isUp ? !isOwnLeader : !isLeaders) continue;
       replica.raft.wake();
       replica.touched();
@@ -260,7 +262,8 @@ export class MultiRaft<Result> {
       case "raft": {
         const { message } = item;
         if (message.to !== replica.self) return;
-        raft.step(message.type === "append" ? desk.admit(message, item.gate) : message);
+        if (message.type === "append") raft.step(desk.admit(message, item.gate));
+        else raft.step(this.#isLastWords(from, message) ? { ...message, quiesce: false } : message);
         if (message.type === "appendReply" && item.held > 0 && this.#isFromOwnTerm(replica, message.term))
           desk.heldBy(message.from, item.held);
         break;
@@ -276,6 +279,11 @@ export class MultiRaft<Result> {
         return;
     }
     this.#wake(replica);
+  }
+
+  /** A leader went quiet before its node was lost: who fell asleep by that now would not be woken, for the news of the loss came before. */
+  #isLastWords(from: PeerId, message: Message): message is HeartbeatMessage {
+    return message.type === "heartbeat" && message.quiesce && this.#down.has(from);
   }
 
   #isFromOwnTerm(replica: GroupReplica<Result>, term: number): boolean {

@@ -88,9 +88,14 @@ export class NodeStatus {
       repairProblems: problems.map(
         ({ segment, fragment, reason }) => `fragment ${fragment} of segment ${segment} could not be repaired: ${reason}`,
       ),
+      damage: [...engine.state.damage],
       stateCopies: store.directories.length,
       stateCopiesWanted: Math.min(stateCopiesWanted, open.length),
       availableBytes: report.availableBytes,
+      rooms: report.drives.map((room) => {
+        const drive = driveSet.members.find(({ index }) => index === room.drive)?.drive ?? null;
+        return { ...room, path: drive?.path ?? "", hasBallast: drive === null || drive.ballast.bytes > 0 };
+      }),
       rawTotalBytes: report.rawTotalBytes,
       rawFreeBytes: report.rawFreeBytes,
       ioDescription: io.description,
@@ -158,11 +163,12 @@ export class NodeStatus {
   async #measureNow(): Promise<void> {
     let journalBytes = 0;
     let stateBytes = 0;
-    for (const { path } of [...this.#parts.open]) {
-      journalBytes += await directoryBytes(`${path}/journal`);
+    const { open, engine } = this.#parts;
+    for (const { path, driveId } of [...open]) {
+      journalBytes += (await directoryBytes(`${path}/journal`)) - engine.journal.spareBytes(driveId);
       stateBytes += await directoryBytes(`${path}/state`);
     }
-    await this.#parts.engine.capacity.refresh();
+    await engine.capacity.refresh();
     this.#measured = { journalBytes, stateBytes };
     this.#measuredMs = this.#parts.clock.monotonicMs();
   }

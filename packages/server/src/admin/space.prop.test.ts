@@ -10,6 +10,7 @@ test("the parts add up to the whole, whatever is stored, shared or missing", () 
     device: fc.integer({ min: 1, max: 3 }),
     totalBytes: fc.integer({ min: 1, max: 100 }).map((size) => size * gibibyte),
     share: fc.double({ min: 0, max: 1, noNaN: true }),
+    preparedBytes: fc.integer({ min: 0, max: 1 << 30 }),
   });
   const bytes = fc.integer({ min: 0, max: 200 * gibibyte });
   fc.assert(
@@ -22,9 +23,9 @@ test("the parts add up to the whole, whatever is stored, shared or missing", () 
       bytes,
       (drives, live, dead, parity, journalBytes, stateBytes) => {
         const sizes = new Map(drives.map((one) => [one.device, one]));
-        const spaces = drives.map(({ device }, index) => {
+        const spaces = drives.map(({ device, preparedBytes }, index) => {
           const { totalBytes, share } = sizes.get(device) as (typeof drives)[number];
-          return { drive: index, device, totalBytes, freeBytes: Math.floor(totalBytes * share) };
+          return { drive: index, device, totalBytes, freeBytes: Math.floor(totalBytes * share), preparedBytes };
         });
         const usage = {
           inodes: 1,
@@ -37,10 +38,9 @@ test("the parts add up to the whole, whatever is stored, shared or missing", () 
           reservedBytes: 0,
         };
         const space = explainSpace(usage, computeCapacity(spaces), { journalBytes, stateBytes });
-        const { liveBytes, deadBytes, parityBytes, otherBytes, absentBytes, reserveBytes, freeBytes, rawTotalBytes } = space;
-        const sum =
-          liveBytes + deadBytes + parityBytes + space.journalBytes + space.stateBytes + otherBytes - absentBytes + reserveBytes + freeBytes;
-        expect(sum).toBe(rawTotalBytes);
+        const { liveBytes, deadBytes, parityBytes, otherBytes, absentBytes, preparedBytes, reserveBytes, freeBytes } = space;
+        const usedBytes = liveBytes + deadBytes + parityBytes + space.journalBytes + space.stateBytes + otherBytes - absentBytes;
+        expect(usedBytes + preparedBytes + reserveBytes + freeBytes).toBe(space.rawTotalBytes);
         expect(Math.min(otherBytes, absentBytes, reserveBytes, freeBytes)).toBeGreaterThanOrEqual(0);
         expect(Math.min(otherBytes, absentBytes)).toBe(0);
       },

@@ -3,10 +3,14 @@
  *
  * Drives that share a file system (directories on one disk) share its free space: each counts its part. The reserve of each drive is kept for
  * deletes, compaction, metadata and rebuild: new data gets NO_SPACE before it is touched.
+ *
+ * What is prepared on a drive (the unused end of its container, journal files that wait for their next use) counts as free: writes use the one, and
+ * the other is given back when the drive has little left. Measured every second; in between, what is written is taken off.
  */
 import { CfsError } from "@cfs/core";
 import type { Clock, Logger } from "@cfs/core";
 import { layoutFor } from "@cfs/storage";
+import type { PreparedSpace } from "./prepared-space.ts";
 
 /** What statfs(2) says of the file system under a drive. */
 export interface DriveSpace {
@@ -17,15 +21,23 @@ export interface DriveSpace {
   readonly freeBytes: number;
 }
 
+export interface DriveRoom extends DriveSpace {
+  /** Used on the file system, but ready for new data. */
+  readonly preparedBytes: number;
+}
+
 export interface CapacityReport {
   /** Raw bytes on the drives, each file system counted once. */
   readonly rawTotalBytes: number;
+  /** Prepared bytes are free. */
   readonly rawFreeBytes: number;
+  readonly preparedBytes: number;
   readonly reserveBytes: number;
   /** User data that still fits before the reserve is touched. */
   readonly availableBytes: number;
   /** User data that would fit if the reserve were used too. */
   readonly freeBytes: number;
+  /** Free bytes with what is prepared. */
   readonly drives: readonly (DriveSpace & { readonly reserveBytes: number })[];
 }
 
@@ -38,13 +50,35 @@ export function reserveOf(totalBytes: number): number {
   return Math.min(Math.max(totalBytes * reserveShare, reserveBytesMin), totalBytes * reserveShareMax);
 }
 
+const journalFileBytesMin = 4 << 20;
+const journalFileBytesMax = 64 << 20;
+const journalFileShareMax = 1 / 32;
+
+/** A power of two, so small that the files which are in use, ready and spare stay a small part of the smallest drive. */
+export function journalFileBytes(spaces: readonly DriveSpace[]): number {
+  const { drives } = computeCapacity(spaces.map((space) => ({ ...space, preparedBytes: 0 })));
+  const smallest = Math.min(...drives.map(({ totalBytes }) => totalBytes));
+  let bytes = journalFileBytesMax;
+  while (bytes > journalFileBytesMin && bytes > smallest * journalFileShareMax) bytes /= 2;
+  return bytes;
+}
+
+const ballastBytesMin = 16 << 20;
+const ballastReserveShareMax = 0.5;
+
+/** Of the reserve of one drive, what is kept as ballast: enough for log and state to go on for a while, a journal file at least where drives are large. */
+export function ballastBytes(fileBytes: number, reserveBytes: number): number {
+  return Math.floor(Math.min(Math.max(fileBytes, ballastBytesMin), reserveBytes * ballastReserveShareMax));
+}
+
 /** The arithmetic, apart from the measuring. */
-export function computeCapacity(spaces: readonly DriveSpace[]): CapacityReport {
+export function computeCapacity(spaces: readonly DriveRoom[]): CapacityReport {
   const sharers = new Map<number, number>();
   for (const { device } of spaces) sharers.set(device, (sharers.get(device) ?? 0) + 1);
   const byDevice = new Map(spaces.map((space) => [space.device, space]));
+  const preparedBytes = spaces.reduce((sum, space) => sum + space.preparedBytes, 0);
   let rawTotalBytes = 0;
-  let rawFreeBytes = 0;
+  let rawFreeBytes = preparedBytes;
   for (const { totalBytes, freeBytes } of byDevice.values()) {
     rawTotalBytes += totalBytes;
     rawFreeBytes += freeBytes;
@@ -53,7 +87,7 @@ export function computeCapacity(spaces: readonly DriveSpace[]): CapacityReport {
   const drives = spaces.map((space) => {
     const share = sharers.get(space.device) ?? 1;
     const totalBytes = space.totalBytes / share;
-    const freeBytes = space.freeBytes / share;
+    const freeBytes = space.freeBytes / share + space.preparedBytes;
     const reserve = reserveOf(space.totalBytes) / share;
     reserveBytes += reserve;
     return {
@@ -67,6 +101,7 @@ export function computeCapacity(spaces: readonly DriveSpace[]): CapacityReport {
   return {
     rawTotalBytes,
     rawFreeBytes,
+    preparedBytes,
     reserveBytes: Math.floor(reserveBytes),
     availableBytes: userBytes(drives.map(({ freeBytes, reserveBytes: reserve }) => Math.max(0, freeBytes - reserve))),
     freeBytes: userBytes(drives.map(({ freeBytes }) => freeBytes)),
@@ -92,6 +127,7 @@ function userBytes(free: readonly number[]): number {
 
 export interface CapacityParts {
   readonly measure: () => Promise<readonly DriveSpace[]>;
+  readonly prepared: Pick<PreparedSpace, "bytes" | "adjust">;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -100,8 +136,11 @@ export class Capacity {
   readonly #parts: CapacityParts;
   readonly #intervalMs: number;
   #report: CapacityReport;
+  /** User bytes written since the report. */
+  #spentBytes = 0;
   #cancel: (() => void) | null = null;
   #measuring: Promise<void> | null = null;
+  #refreshing: Promise<void> | null = null;
   #isClosed = false;
 
   private constructor(parts: CapacityParts, report: CapacityReport, intervalMs: number) {
@@ -111,7 +150,8 @@ export class Capacity {
   }
 
   static async open(parts: CapacityParts, intervalMs = 1_000): Promise<Capacity> {
-    const capacity = new Capacity(parts, computeCapacity(await parts.measure()), intervalMs);
+    const capacity = new Capacity(parts, computeCapacity([]), intervalMs);
+    await capacity.#measure();
     capacity.#schedule();
     return capacity;
   }
@@ -120,8 +160,19 @@ export class Capacity {
     return this.#report;
   }
 
+  /** User data that still fits. */
   get availableBytes(): number {
-    return this.#report.availableBytes;
+    return Math.max(0, this.#report.availableBytes - this.#spentBytes);
+  }
+
+  /** User data is being written: it counts until the drives are measured again, uncompressed. */
+  spend(bytes: number): void {
+    this.#spentBytes += bytes;
+  }
+
+  /** So little is left that what was taken off may matter: measuring tells how much it was in truth. */
+  get isVague(): boolean {
+    return this.#spentBytes > 0 && this.#spentBytes > this.availableBytes;
   }
 
   #schedule(): void {
@@ -135,8 +186,26 @@ export class Capacity {
     });
   }
 
-  async refresh(): Promise<void> {
-    this.#report = computeCapacity(await this.#parts.measure());
+  /** Measures now; who comes while that is under way gets its result. */
+  refresh(): Promise<void> {
+    this.#refreshing ??= this.#refresh().finally(() => {
+      this.#refreshing = null;
+    });
+    return this.#refreshing;
+  }
+
+  async #refresh(): Promise<void> {
+    const spaces = await this.#measure();
+    await Promise.all(spaces.map((space) => this.#parts.prepared.adjust(space.drive, space.freeBytes, reserveOf(space.totalBytes))));
+  }
+
+  async #measure(): Promise<readonly DriveSpace[]> {
+    const { measure, prepared } = this.#parts;
+    const spentBefore = this.#spentBytes;
+    const spaces = await measure();
+    this.#report = computeCapacity(spaces.map((space) => ({ ...space, preparedBytes: prepared.bytes(space.drive) })));
+    this.#spentBytes -= spentBefore;
+    return spaces;
   }
 
   async close(): Promise<void> {

@@ -124,11 +124,19 @@ export class CommandQueue {
   #seal(group: Group, isTurn = false): void {
     if (group.stored || group.bytes < groupBytesMin || (!isTurn && this.#groupsInFlight >= groupsInFlightMax)) return;
     this.#groupsInFlight++;
-    group.stored = this.#parts.writer.write(piecesOf(group)).finally(() => {
+    group.stored = this.#store(group).finally(() => {
       this.#groupsInFlight--;
     });
     // Awaited when the group's turn comes; until then a failure must not count as unhandled.
     group.stored.catch(() => undefined);
+  }
+
+  /** Refused without a trace on the drives when they are full up to the reserve. */
+  async #store(group: Group): Promise<StoredSegment> {
+    const { capacity, writer } = this.#parts;
+    if (capacity.availableBytes <= 0) throw fullError();
+    capacity.spend(group.bytes);
+    return writer.write(piecesOf(group));
   }
 
   #work(): void {
@@ -208,7 +216,7 @@ export class CommandQueue {
       let stored: StoredSegment | null = null;
       let failure = error;
       try {
-        if (!this.#isClosed && group.writes.length > 1) stored = await this.#parts.writer.write(piecesOf(single));
+        if (!this.#isClosed && group.writes.length > 1) stored = await this.#store(single);
       } catch (reason) {
         failure = CfsError.from(reason);
       }
@@ -238,10 +246,9 @@ export class CommandQueue {
   }
 
   #propose(seq: number, command: ClientCommand, payload: Uint8Array | null): void {
-    if (payload && this.#parts.capacity.availableBytes <= 0) {
-      this.#reject(seq, command, payload, new CfsError("NO_SPACE", "the drives are full up to the reserve; delete files or add a drive"));
-      return;
-    }
+    const { capacity } = this.#parts;
+    if (payload && capacity.availableBytes <= 0) return this.#reject(seq, command, payload, fullError());
+    if (payload) capacity.spend(payload.length);
     const { place, outcome } = this.#logged(seq, command, payload);
     this.#undurable.push({ index: place.index, seq });
     if (payload) {
@@ -302,6 +309,10 @@ export class CommandQueue {
     await driver.durable(driver.appliedIndex).catch(() => undefined);
     this.advance(driver.durableIndex);
   }
+}
+
+function fullError(): CfsError {
+  return new CfsError("NO_SPACE", "the drives are full up to the reserve; delete files or add a drive");
 }
 
 function piecesOf(group: Group): Piece[] {

@@ -6,18 +6,28 @@
  */
 import { CfsError, rootInode } from "@cfs/core";
 import type { Clock, Logger, Random, SegmentId } from "@cfs/core";
-import { KvState, SingleReplica, listJournalFiles, listRegions, listSegments, listSessions, regionBytes } from "@cfs/metadata";
+import {
+  KvState,
+  SingleReplica,
+  singleReplicaDefaults,
+  listJournalFiles,
+  listRegions,
+  listSegments,
+  listSessions,
+  regionBytes,
+} from "@cfs/metadata";
 import type { DriveRecord, ListedRegion, Segment, ShardStore } from "@cfs/metadata";
 import { crc32c } from "@cfs/native";
 import { Containers, Journal, NativePacker, SegmentStore, nativeCodec } from "@cfs/storage";
-import type { Io, JournalDrive } from "@cfs/storage";
-import { Capacity } from "./capacity.ts";
+import type { Ballast, Io, JournalDrive } from "@cfs/storage";
+import { Capacity, journalFileBytes } from "./capacity.ts";
 import type { DriveSpace } from "./capacity.ts";
 import { Compactor } from "./compactor.ts";
 import { OperationFigures } from "./operation-figures.ts";
 import { PackQueue } from "./pack-queue.ts";
 import { Packer } from "./packer.ts";
 import { ReadPath } from "./read-path.ts";
+import { PreparedSpace } from "./prepared-space.ts";
 import { Recoder } from "./recoder.ts";
 import { ReferenceWalk } from "./reference-walk.ts";
 import { Reclaimer } from "./reclaimer.ts";
@@ -31,11 +41,13 @@ import { Sweeper } from "./sweeper.ts";
 export interface EngineDrive {
   readonly driveId: string;
   readonly path: string;
+  readonly ballast: Ballast;
 }
 
 export interface EngineParts {
   readonly io: Io;
   readonly store: ShardStore;
+  /** Drives come and go while the engine runs. */
   readonly drives: readonly EngineDrive[];
   /** Space on the drives; `indexOf` is the cluster's drive table. */
   readonly measure: (indexOf: (driveId: string) => number) => Promise<readonly DriveSpace[]>;
@@ -120,9 +132,17 @@ export class Engine {
     const walk = new ReferenceWalk({ state, clock, logger });
     this.compactor = new Compactor({ state, driver, store, reads: this.reads, writer: this.writer, walk, clock, logger });
     this.recoder = new Recoder({ state, store, compactor: this.compactor, availableBytes, clock, logger });
-    this.reclaimer = new Reclaimer({ state, driver, store, clock, logger, compact: (segments) => this.compactor.compact(segments) });
+    this.sweeper = new Sweeper({ state, store, clock, logger });
+    this.reclaimer = new Reclaimer({
+      state,
+      driver,
+      store,
+      clock,
+      logger,
+      onDropped: (id) => this.sweeper.dropped(id),
+      compact: (segments) => this.compactor.compact(segments),
+    });
     this.repairer = new Repairer({ state, driver, store, clock, logger });
-    this.sweeper = new Sweeper({ state, store, logger });
     const handler = new RequestHandler({ state, driver, reads: this.reads, capacity, clock, figures });
     this.sessions = new SessionService({
       driver,
@@ -142,6 +162,8 @@ export class Engine {
   static async open(parts: EngineParts, options: EngineOptions): Promise<Engine> {
     const { io, store, clock, random, logger } = parts;
     const state = new KvState(store, stateCaches);
+    state.onDamage = (what) => logger.error("the state contradicts itself", { what });
+    const fileBytes = journalFileBytes(await parts.measure(() => 0));
     let onDurable = (_index: number): void => undefined;
     let onBroken = (_error: Error): void => undefined;
     let onDriveFailed = (_driveId: string, _error: CfsError): void => undefined;
@@ -166,15 +188,19 @@ export class Engine {
         appliedIndex: store.appliedIndex,
         cacheBytes: options.journalCacheBytes,
         acceptMissing: options.isDegraded,
+        fileBytes,
         driveName: options.driveName,
       },
     );
     try {
-      const driver = await SingleReplica.open({ log: journal, store, state, clock, logger });
+      const checkpoints = { ...singleReplicaDefaults, checkpointBytes: fileBytes };
+      const driver = await SingleReplica.open({ log: journal, store, state, clock, logger }, checkpoints);
       onDurable = (index) => driver.logDurable(index);
       await formatOrCheck(parts, options, state, driver);
       const segments = await openSegments(parts, options, state);
-      const capacity = await Capacity.open({ measure: () => parts.measure((id) => driveIndex(state, id)), clock, logger });
+      const { drives } = parts;
+      const prepared = new PreparedSpace({ state, journal, segments, drives, journalFileBytes: fileBytes, logger });
+      const capacity = await Capacity.open({ measure: () => parts.measure((id) => driveIndex(state, id)), prepared, clock, logger });
       const engine = new Engine(parts, { state, journal, driver, segments, capacity, clusterId: options.clusterId, figures });
       onBroken = (error) => {
         driver.logBroken(CfsError.from(error));
@@ -195,7 +221,7 @@ export class Engine {
     this.reclaimer.start();
     this.recoder.start();
     this.#inBackground(() => this.#requeue());
-    this.#inBackground(() => this.sweeper.sweep());
+    this.sweeper.start();
     this.#inBackground(async () => void (await this.repairer.addMissing()));
   }
 
@@ -241,10 +267,11 @@ export class Engine {
     if (this.#isClosed) return;
     this.#isClosed = true;
     // The repairer first: what runs in the background may wait for it.
-    const { sessions, repairer, recoder, reclaimer, compactor, packer, capacity, driver, segments, journal } = this;
+    const { sessions, repairer, sweeper, recoder, reclaimer, compactor, packer, capacity, driver, segments, journal } = this;
     const steps = [
       () => sessions.close(),
       () => repairer.close(),
+      () => sweeper.close(),
       () => this.#background,
       ...[recoder, reclaimer, compactor, packer, capacity, driver, segments, journal].map((part) => () => part.close()),
     ];

@@ -17,6 +17,8 @@ export interface ReclaimerParts {
   readonly store: SegmentStore;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Hears that the record of a segment went. */
+  readonly onDropped: (id: SegmentId) => void;
   /** Moves what lives of thin segments elsewhere, a few at a time. */
   readonly compact: (segments: readonly Segment[]) => Promise<unknown>;
 }
@@ -133,6 +135,7 @@ export class Reclaimer {
   async #dropSegment(segment: Segment): Promise<void> {
     await this.#parts.store.freeAll(segment);
     this.#propose({ type: "dropSegment", segment: segment.id });
+    this.#parts.onDropped(segment.id);
     this.#deadSince.delete(segment.id);
     this.segmentsDropped++;
   }

@@ -79,7 +79,12 @@ export class RequestHandler {
       case "seek":
         return encodeNumbersReply([this.#seek(request)]);
       case "statistics":
-        return encodeNumbersReply(statisticsNumbers(state, capacity));
+        if (!capacity.isVague) return encodeNumbersReply(statisticsNumbers(state, capacity));
+        later(
+          capacity.refresh().then(() => encodeNumbersReply(statisticsNumbers(state, capacity))),
+          send,
+        );
+        return null;
       case "grant":
         later(this.#grant(clientId), send);
         return null;
@@ -153,7 +158,8 @@ export class RequestHandler {
 function statisticsNumbers(state: KvState, capacity: Capacity): number[] {
   const blockBytes = 4096;
   const usage = state.content.usage();
-  const { freeBytes, availableBytes } = capacity.report;
+  const { availableBytes } = capacity;
+  const { freeBytes } = capacity.report;
   const usedBytes = usage.segmentLiveBytes + usage.journalLiveBytes;
   const inodesFree = 2 ** 37 - usage.inodes;
   return [

@@ -1,10 +1,12 @@
 /**
  * Gives back what a crash left behind: fragments that were written but never logged, and the unused tails of containers.
  *
- * Only containers from before this start are looked at; what is used in them stands in the segment records. Complete or nothing: the walk over the
- * records must find exactly as many segments as the usage record counts, with none added or dropped meanwhile, or nothing is given back.
+ * Only containers from before this start are looked at; what is used in them stands in the records of segments from before it, and only gets less.
+ * Complete or nothing: the walk over the records must find exactly as many of these segments as there are, with none dropped meanwhile, or
+ * nothing is given back and the walk is made again later.
  */
-import type { Logger, SegmentId } from "@cfs/core";
+import { CfsError } from "@cfs/core";
+import type { Clock, Logger, SegmentId } from "@cfs/core";
 import { listSegments } from "@cfs/metadata";
 import type { KvState, Segment } from "@cfs/metadata";
 import type { Containers, SegmentStore } from "@cfs/storage";
@@ -13,8 +15,12 @@ import { fragmentBlockBytes } from "@cfs/storage";
 export interface SweeperParts {
   readonly state: KvState;
   readonly store: SegmentStore;
+  readonly clock: Clock;
   readonly logger: Logger;
 }
+
+/** Between walks, milliseconds: long enough for a burst of deletes to end. */
+const againMs = 3_000;
 
 interface Range {
   readonly begin: number;
@@ -23,13 +29,57 @@ interface Range {
 
 export class Sweeper {
   readonly #parts: SweeperParts;
+  /** Segments below this number are from before the start. */
+  readonly #newFrom: number;
+  /** How many of them are there. */
+  #oldCount: number;
+  #running: Promise<void> | null = null;
+  #stopWaiting: (() => void) | null = null;
+  #isClosed = false;
   bytesGivenBack = 0;
 
+  /** To be made before anything is written or dropped. */
   constructor(parts: SweeperParts) {
     this.#parts = parts;
+    const { content } = parts.state;
+    this.#newFrom = content.superblock()?.nextSegment ?? 1;
+    this.#oldCount = content.usage().segments;
   }
 
-  async sweep(): Promise<void> {
+  /** The record of a segment went. */
+  dropped(id: SegmentId): void {
+    if (id < this.#newFrom) this.#oldCount--;
+  }
+
+  start(): void {
+    this.#running = this.#sweepUntilDone().catch((reason: unknown) => {
+      this.#parts.logger.error("sweeping old containers failed", { reason: CfsError.from(reason).message });
+    });
+  }
+
+  async #sweepUntilDone(): Promise<void> {
+    while (!this.#isClosed && !(await this.sweep())) await this.#wait();
+  }
+
+  async #wait(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const cancel = this.#parts.clock.after(againMs, resolve);
+      this.#stopWaiting = () => {
+        cancel();
+        resolve();
+      };
+    });
+    this.#stopWaiting = null;
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#stopWaiting?.();
+    await this.#running;
+  }
+
+  /** One walk, and what it proves; false when it proves nothing. */
+  async sweep(): Promise<boolean> {
     const { state, store, logger } = this.#parts;
     const before = new Map<number, number[]>();
     for (const drive of store.driveIndexes) {
@@ -41,24 +91,25 @@ export class Sweeper {
     }
     const used = await this.#used(state);
     if (!used) {
-      logger.info("the sweep of old containers is left to the next start: segments came or went meanwhile");
-      return;
+      logger.info("old containers are swept later: segments went while they were counted");
+      return false;
     }
     for (const [drive, numbers] of before) {
       for (const number of numbers) await this.#sweepContainer(store.containersOf(drive), number, used.get(`${drive}/${number}`) ?? []);
     }
     if (this.bytesGivenBack > 0) logger.info("unreferenced space was given back", { bytes: this.bytesGivenBack });
+    return true;
   }
 
   /** Used ranges by drive and container; null when the walk cannot prove that it saw everything. */
   async #used(state: KvState): Promise<Map<string, Range[]> | null> {
     const used = new Map<string, Range[]>();
-    const expected = state.content.usage().segments;
+    const expected = this.#oldCount;
     let count = 0;
     for (let after: SegmentId | 0 = 0; ;) {
       const page: readonly Segment[] = await listSegments(state, after, 512);
-      for (const { places, fragmentBytes } of page) {
-        count++;
+      for (const { id, places, fragmentBytes } of page) {
+        if (id < this.#newFrom) count++;
         for (const { drive, container, offsetBytes } of places) {
           const key = `${drive}/${container}`;
           const range = { begin: offsetBytes, end: offsetBytes + fragmentBytes + fragmentBlockBytes };
@@ -68,10 +119,11 @@ export class Sweeper {
         }
       }
       const last: Segment | undefined = page.at(-1);
+      if (this.#isClosed) return null;
       if (page.length < 512 || !last) break;
       after = last.id;
     }
-    return count === expected && state.content.usage().segments === expected ? used : null;
+    return count === expected && this.#oldCount === expected ? used : null;
   }
 
   async #sweepContainer(containers: Containers | null, number: number, ranges: Range[]): Promise<void> {

@@ -3,6 +3,7 @@
  *
  * It is taken through SQLite, which Node brings along, because Node has no call for file locks of its own; the file stays empty. Those are
  * POSIX locks on the file itself, so they hold across containers that share the drive, and a file left behind by a killed process locks nothing.
+ * SQLite's own journal stays in memory: a drive without a free byte can be locked.
  */
 import { DatabaseSync } from "node:sqlite";
 
@@ -21,7 +22,7 @@ export const lockDrive: DriveLocker = (directory) => {
   let database: DatabaseSync | null = null;
   try {
     database = new DatabaseSync(`${directory}/lock`);
-    database.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
+    database.exec("PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
   } catch (cause) {
     database?.close();
     const code = cause instanceof Error && "errcode" in cause ? cause.errcode : 0;

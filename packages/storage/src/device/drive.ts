@@ -3,6 +3,7 @@
  *
  *   DRIVE/identity.json   whose it is            DRIVE/journal/   the write-ahead log
  *   DRIVE/lock            one process at a time  DRIVE/segments/  fragments      DRIVE/state/  LevelDB
+ *   DRIVE/ballast         room for hard times
  *
  * Invariant: nothing but `Drive.format` writes into a directory that has no identity, so a drive that is not mounted is never filled by mistake.
  */
@@ -11,6 +12,7 @@ import { statfs } from "node:fs/promises";
 import { assert, CfsError } from "@cfs/core";
 import type { Clock, ClusterId, DriveId, NodeId, Random } from "@cfs/core";
 
+import { Ballast } from "./ballast.ts";
 import type { DriveLock, DriveLocker } from "./drive-lock.ts";
 import { lockDrive } from "./drive-lock.ts";
 import { driveFormat, identityName, readIdentity, writeIdentity } from "./identity.ts";
@@ -60,11 +62,13 @@ export function reserveBytesOf(totalBytes: number): number {
 export class Drive {
   readonly path: string;
   readonly identity: DriveIdentity;
+  readonly ballast: Ballast;
   readonly #parts: DriveParts;
   readonly #lock: DriveLock;
 
-  private constructor(parts: DriveParts, path: string, identity: DriveIdentity, lock: DriveLock) {
+  private constructor(parts: DriveParts, path: string, identity: DriveIdentity, ballast: Ballast, lock: DriveLock) {
     this.#parts = parts;
+    this.ballast = ballast;
     this.path = path;
     this.identity = identity;
     this.#lock = lock;
@@ -94,14 +98,14 @@ export class Drive {
       const identity: DriveIdentity = { format: driveFormat, ...owner, driveId, createdAt };
       await makeDirectories(parts.io, path);
       await writeIdentity(parts.io, path, identity); // Last: what has an identity is whole.
-      return new Drive(parts, path, identity, lock);
+      return new Drive(parts, path, identity, await Ballast.open(parts.io, path), lock);
     } catch (reason) {
       lock.release();
       throw reason;
     }
   }
 
-  /** Opens a drive of this node; `owner` null takes whatever identity it has, for tools. */
+  /** Opens a drive of this node; `owner` null takes whatever identity it has, for tools. One that is full is opened: it can be read, and emptied. */
   static async open(parts: DriveParts, path: string, owner: DriveOwner | null): Promise<Drive> {
     const names = await namesIn(parts.io, path);
     if (!names.includes(identityName)) throw missingIdentity(path, names);
@@ -109,9 +113,11 @@ export class Drive {
     if (owner !== null) checkOwner(path, identity, owner);
     const lock = (parts.lock ?? lockDrive)(path);
     try {
-      await checkWritable(parts, path);
+      const ballast = await Ballast.open(parts.io, path);
+      if ((await parts.io.freeBytes(path)) < ballast.bytes) await ballast.drop();
+      await checkWritable(parts, path).catch(unlessFull);
       if (directories.some((name) => !names.includes(name))) await makeDirectories(parts.io, path);
-      return new Drive(parts, path, identity, lock);
+      return new Drive(parts, path, identity, ballast, lock);
     } catch (reason) {
       lock.release();
       throw reason;
@@ -284,6 +290,11 @@ async function checkWritable(parts: DriveParts, path: string): Promise<void> {
       });
     throw cause;
   }
+}
+
+function unlessFull(reason: unknown): void {
+  const { code } = CfsError.from(reason);
+  if (code !== "NO_SPACE" && code !== "QUOTA") throw reason;
 }
 
 async function makeDirectories(io: Io, path: string): Promise<void> {

@@ -35,7 +35,7 @@ export interface DriveState {
 const logPattern = /^(\d{10})\.log$/;
 const sparePattern = /^spare-[0-9a-f]{8}\.log$/;
 const fillingPattern = /^filling-[0-9a-f]{8}\.tmp$/;
-/** A drive keeps at most this many spares; more are deleted. */
+/** A drive keeps at most this many spares; more are deleted, and all of them when its space is needed for something else. */
 const sparesMax = 2;
 /** Zeros that are written at once. */
 const fillBytes = 1024 * 1024;
@@ -89,9 +89,29 @@ export class JournalDrives {
       const log = logPattern.exec(name);
       if (log !== null) fileIds.push(Number(log[1]));
       else if (fillingPattern.test(name)) await this.#io.unlink(`${directory}/${name}`);
-      else if (sparePattern.test(name)) state.spares.push(`${directory}/${name}`);
+      else if (sparePattern.test(name)) await this.#keepOrRemove(state, `${directory}/${name}`);
     }
     return { state, fileIds: fileIds.toSorted((a, b) => a - b) };
+  }
+
+  /** A spare from before the start: needed where there are few, and of the size that files have in this run. */
+  async #keepOrRemove(state: DriveState, path: string): Promise<void> {
+    const file = await this.#io.open(path, { ...openPlain, readOnly: true });
+    await this.#io.close(file);
+    if (state.spares.length < sparesMax && file.sizeBytes === this.#options.fileBytes) state.spares.push(path);
+    else await this.#io.unlink(path);
+  }
+
+  /** What the spares of a drive take: theirs as long as nobody else needs it. */
+  spareBytes(state: DriveState): number {
+    return state.spares.length * this.#options.fileBytes;
+  }
+
+  /** Removes the spares of a drive; returns the bytes that its file system has again. */
+  async giveBackSpares(state: DriveState): Promise<number> {
+    const spares = state.spares.splice(0);
+    for (const spare of spares) await this.#io.unlink(spare);
+    return spares.length * this.#options.fileBytes;
   }
 
   /**
@@ -121,6 +141,10 @@ export class JournalDrives {
 
   async #make(state: DriveState, sizeBytes: number): Promise<string> {
     const { fileBytes } = this.#options;
+    // On a drive that is nearly full the other half is for the state, which could not go on without.
+    const freeBytes = await this.#io.freeBytes(state.directory);
+    if (freeBytes < sizeBytes * 2)
+      throw new CfsError("NO_SPACE", `${state.directory} has ${freeBytes} bytes left: too few for a journal file of ${sizeBytes}`);
     const filling = `${state.directory}/${this.#randomName("filling", ".tmp")}`;
     const file = await this.#io.open(filling, { ...openPlain, direct: true, create: true, exclusive: true });
     try {

@@ -14,7 +14,7 @@ import { LogFile, readFully, withPages } from "./journal-file.ts";
 import { blockBytes, encodeHeader, roundUp } from "./journal-format.ts";
 import type { JournalParts, JournalSettings } from "./journal-options.ts";
 
-/** The first file of a run where there are too few spares, as a part of a full one. */
+/** The first file of a run where there are too few spares, and a file where drives are short of space, as a part of a full one. */
 const hastyShare = 4;
 /** How long a drive without space is passed over, unless something is retired before. */
 const fullMs = 1000;
@@ -91,10 +91,14 @@ export class JournalFiles {
    * and serves only until the next one is ready.
    */
   rollInHaste(): LogFile {
-    const { fileBytes, chunkBytes } = this.#settings;
     const haveSpare = this.drives.states.filter((state) => state.isHealthy && state.spares.length > 0).length;
-    const hastyBytes = Math.max(roundUp(fileBytes / hastyShare, blockBytes), roundUp(chunkBytes + blockBytes, blockBytes));
-    return this.#roll(this.#begin(haveSpare >= this.wantedCopies ? fileBytes : Math.min(hastyBytes, fileBytes)));
+    return this.#roll(this.#begin(haveSpare >= this.wantedCopies ? this.#settings.fileBytes : this.#hastyBytes));
+  }
+
+  get #hastyBytes(): number {
+    const { fileBytes, chunkBytes } = this.#settings;
+    const leastBytes = roundUp(chunkBytes + blockBytes, blockBytes);
+    return Math.min(fileBytes, Math.max(roundUp(fileBytes / hastyShare, blockBytes), leastBytes));
   }
 
   /** The file that follows, which may still be in the making; and begins to make the one after it. */
@@ -168,7 +172,8 @@ export class JournalFiles {
       const states = this.#choose(file);
       if (states.length === 0 && file.copies.length >= Math.max(1, this.requiredCopies)) break;
       if (states.length === 0) {
-        await this.#waitForSpace();
+        // A smaller file may fit; where not even that does, something must be given back first.
+        if (file.copies.length > 0 || !this.#shrink(file)) await this.#waitForSpace();
         continue;
       }
       await this.#addCopies(file, states);
@@ -177,6 +182,14 @@ export class JournalFiles {
     if (!isNamed && file.copies.length > 0 && !this.#isClosing) await this.#rewriteHeaders(file);
     if (file.copies.length === 0 && !this.#isClosing)
       throw new CfsError("IO", `no copy of journal file ${file.fileId} is left on a healthy drive`);
+  }
+
+  /** Before the file has a copy: the size of a hasty one. False when it is that small already. */
+  #shrink(file: LogFile): boolean {
+    if (file.header.sizeBytes <= this.#hastyBytes) return false;
+    file.header = { ...file.header, sizeBytes: this.#hastyBytes };
+    for (const state of this.drives.states) state.fullUntilMs = 0;
+    return true;
   }
 
   /** Healthy drives with space for the copies that are missing; which ones goes round with the file id, so that all drives share the load. */

@@ -9,7 +9,7 @@
  */
 import { assert, CfsError } from "@cfs/core";
 
-import type { JournalDrive } from "./journal-drives.ts";
+import type { DriveState, JournalDrive } from "./journal-drives.ts";
 import type { FileCounts, FileParts, LogFile, RecordBytes, WantedRecord } from "./journal-file.ts";
 import { readCopy, readRun, repairCopy, withPages } from "./journal-file.ts";
 import { encodeRecord, recordHeaderBytes } from "./journal-format.ts";
@@ -309,10 +309,26 @@ export class Journal {
 
   /** The drive is not used any more, because it failed or leaves. False when the journal does not know it or has dropped it before. */
   dropDrive(driveId: string, reason: CfsError): boolean {
-    const { files } = this.#writer;
-    const state = files.drives.states.find((one) => one.drive.driveId === driveId && one.isHealthy);
-    if (state !== undefined) files.dropDrive(state, reason);
+    const state = this.#stateOf(driveId);
+    if (state !== undefined) this.#writer.files.dropDrive(state, reason);
     return state !== undefined;
+  }
+
+  /** What files that wait for their next use take on a drive: counted as free, given back by `giveBackSpares`. */
+  spareBytes(driveId: string): number {
+    const { drives } = this.#writer.files;
+    const state = this.#stateOf(driveId);
+    return state === undefined ? 0 : drives.spareBytes(state);
+  }
+
+  /** The drive needs its space for something else. Returns the bytes that it has again. */
+  async giveBackSpares(driveId: string): Promise<number> {
+    const state = this.#stateOf(driveId);
+    return state === undefined ? 0 : this.#writer.files.drives.giveBackSpares(state);
+  }
+
+  #stateOf(driveId: string): DriveState | undefined {
+    return this.#writer.files.drives.states.find((one) => one.drive.driveId === driveId && one.isHealthy);
   }
 
   /** Of all files, one copy. */

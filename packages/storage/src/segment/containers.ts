@@ -13,8 +13,9 @@ import type { FragmentPlace } from "@cfs/metadata";
 import type { Io, IoFile } from "../device/io.ts";
 
 export const containerBytes: number = 64 << 20;
-/** On a drive that has no room for a whole one: halves, down to this. */
+/** A drive with little room gets smaller ones, down to this, so that what is set aside stays a small part of what is free. */
 const containerBytesMin: number = 4 << 20;
+const freeShareMax = 1 / 16;
 const pageBytes = 4096;
 /** Open files of one drive: reads spread over old containers. */
 const openFilesMax = 64;
@@ -76,6 +77,11 @@ export class Containers {
   }
   #firstOfThisRun = 0;
 
+  /** Set aside on the drive for fragments that are still to come. */
+  get unusedBytes(): number {
+    return this.#current === null ? 0 : this.#current.sizeBytes - this.#current.usedBytes;
+  }
+
   /** The next free place for `sizeBytes` bytes (a multiple of 4096, at most a container). Places are handed out in order. */
   async allocate(sizeBytes: number): Promise<FragmentPlace> {
     assert(sizeBytes % pageBytes === 0 && sizeBytes > 0 && sizeBytes <= containerBytes, "a fragment fits a container");
@@ -112,10 +118,13 @@ export class Containers {
     if (last) await this.#giveBackTail(last);
   }
 
-  /** Reserves as much as the drive has room for, at most a whole container; NO_SPACE when not even `neededBytes` fit. */
+  /** Reserves a part of what the drive has free, at most a whole container; NO_SPACE when not even `neededBytes` fit. */
   async #preallocate(file: IoFile, neededBytes: number): Promise<number> {
     const leastBytes = Math.max(neededBytes, containerBytesMin);
-    for (let sizeBytes = containerBytes; ; sizeBytes = Math.max(leastBytes, sizeBytes / 2)) {
+    const shareBytes = (await this.#io.freeBytes(this.#directory)) * freeShareMax;
+    let sizeBytes = containerBytes;
+    while (sizeBytes > shareBytes && sizeBytes > leastBytes) sizeBytes = Math.max(leastBytes, sizeBytes / 2);
+    for (; ; sizeBytes = Math.max(leastBytes, sizeBytes / 2)) {
       try {
         await this.#io.allocate(file, 0, sizeBytes);
         return sizeBytes;

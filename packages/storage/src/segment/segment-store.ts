@@ -64,6 +64,8 @@ export class SegmentStore {
   onDamage: ((damage: Damage) => void) | null = null;
   /** A write to the drive failed: it is not to be trusted with new data. */
   onDriveFailed: ((drive: number, reason: CfsError) => void) | null = null;
+  /** Asked when a drive is full, before that is told: true when space was found, so that the write is tried once more. */
+  onDriveFull: ((drive: number) => Promise<boolean>) | null = null;
 
   constructor(parts: SegmentStoreParts) {
     this.#parts = parts;
@@ -100,6 +102,11 @@ export class SegmentStore {
 
   isWritable(drive: number): boolean {
     return this.#drives.has(drive) && !this.#closedToWrites.has(drive);
+  }
+
+  /** Set aside on the drive for fragments to come. */
+  unusedBytes(drive: number): number {
+    return this.#drives.get(drive)?.unusedBytes ?? 0;
   }
 
   containersOf(drive: number): Containers | null {
@@ -149,7 +156,7 @@ export class SegmentStore {
     const containers = this.#drives.get(drive);
     if (!containers) return { place, isStable: false, isFull: false };
     try {
-      place = await containers.allocate(bytes.length);
+      place = await this.#allocate(containers, bytes.length);
       await containers.write(place, bytes);
       await containers.sync();
       return { place, isStable: true, isFull: false };
@@ -160,6 +167,16 @@ export class SegmentStore {
       if (isFull) this.#parts.logger.warn("a drive is full", { drive, reason: error.message });
       else this.#driveFailed(drive, error);
       return { place, isStable: false, isFull };
+    }
+  }
+
+  async #allocate(containers: Containers, sizeBytes: number): Promise<FragmentPlace> {
+    try {
+      return await containers.allocate(sizeBytes);
+    } catch (reason) {
+      const isMore = CfsError.from(reason).code === "NO_SPACE" && (await this.onDriveFull?.(containers.drive.index));
+      if (!isMore) throw reason;
+      return containers.allocate(sizeBytes);
     }
   }
 
@@ -285,7 +302,7 @@ export class SegmentStore {
         this.#parts.pool.give(rebuilt);
       }
       this.#parts.codec.sealFragment(whole, this.#headers.any(segment), index);
-      const place = await containers.allocate(whole.length);
+      const place = await this.#allocate(containers, whole.length);
       await containers.write(place, whole);
       await containers.sync();
       this.#headers.forget(segment, index);

@@ -22,13 +22,15 @@ async function freePort(): Promise<number> {
   return typeof address === "object" && address !== null ? address.port : 0;
 }
 
-transportSuite("http2", {
-  factory: async (pool) => ({
-    transport: new Http2Transport({ clock, pool }, { closeTimeoutMs: 500 }),
-    address: { host: "127.0.0.1", port: 0 },
-    deadAddress: { host: "127.0.0.1", port: await freePort() },
-  }),
-});
+for (const isLocalPreferred of [true, false]) {
+  transportSuite(isLocalPreferred ? "local stream" : "http2", {
+    factory: async (pool) => ({
+      transport: new Http2Transport({ clock, pool }, { closeTimeoutMs: 500, isLocalPreferred }),
+      address: { host: "127.0.0.1", port: 0 },
+      deadAddress: { host: "127.0.0.1", port: await freePort() },
+    }),
+  });
+}
 
 transportSuite("memory", {
   factory: async (pool) => ({

@@ -1,7 +1,7 @@
 /** The multi-group driver on nodes in one process: what callers see, what is durable, what it costs, what ends it. */
 import { CfsError } from "@cfs/core";
 import { standardRules } from "@cfs/metadata";
-import type { DriverRules } from "@cfs/metadata";
+import type { DriverRules, PeerItem } from "@cfs/metadata";
 import { driverRulesWithBug } from "@cfs/metadata/testing";
 import { FaultyIo } from "@cfs/storage";
 import { expect, test } from "vitest";
@@ -108,6 +108,50 @@ test("groups with nothing to do have no timer and send nothing, and wake for wor
   expect(await bed.elect(1)).not.toBe(leader);
   await bed.boot(leader);
   await bed.ticks(20);
+  await bed.closeAll();
+});
+
+/** What a leader says to a follower before it goes quiet. */
+function lastWords(bed: ShardBed, leader: number, to: number): PeerItem {
+  const { term, commit } = bed.node(leader).up.status(1);
+  const message = { type: "heartbeat", from: leader, to, term, commit, round: 1e6, quiesce: true } as const;
+  return { type: "raft", group: 1, gate: 0, held: 0, message };
+}
+
+test("last words of a leader that come after the news of its death put nobody to sleep", async () => {
+  const bed = await ShardBed.start({ driver: { quiesceTicks: 0 } });
+  await bed.createGroup(1);
+  const leader = await bed.elect(1);
+  await bed.ticks(3);
+  const others = bed.nodes.filter(({ number }) => number !== leader);
+  const late = others.map(({ number }) => lastWords(bed, leader, number));
+  bed.crash(leader);
+  for (const { up } of others) up.setPeerUp(leader, false);
+  for (const [at, { up }] of others.entries()) up.receive(leader, [late[at] as PeerItem]);
+  await bed.settle();
+  for (const { up } of others) expect(up.status(1).isQuiescent).toBe(false);
+  expect(await bed.elect(1)).not.toBe(leader);
+  await bed.closeAll();
+});
+
+test("a follower wakes for a lost leader that it has heard of while its drive hung", async () => {
+  const bed = await ShardBed.start({ driver: { quiesceTicks: 0 } });
+  await bed.createGroup(1);
+  const first = await bed.elect(1);
+  await bed.ticks(3);
+  const [candidate, follower] = bed.nodes.filter(({ number }) => number !== first).map(({ number }) => number) as [number, number];
+  // Its vote is on its way to the drive; so what it hears from the new leader is not looked at yet.
+  bed.stall(follower);
+  bed.node(first).up.transferLeadership(1, candidate);
+  await bed.settle();
+  expect(bed.leaderOf(1)).toBe(candidate);
+  await bed.ticks(2);
+  const { up } = bed.node(follower);
+  up.receive(candidate, [lastWords(bed, candidate, follower)]);
+  expect(up.status(1).isQuiescent).toBe(true);
+  up.setPeerUp(candidate, false);
+  expect(up.status(1).isQuiescent).toBe(false);
+  bed.release(follower);
   await bed.closeAll();
 });
 

@@ -4,7 +4,7 @@ import { assert, inodeNumber, rootInode, silentLogger, systemClock } from "@cfs/
 import type { ClientId, InodeNumber, Name } from "@cfs/core";
 import { checkState, MemoryKv } from "@cfs/metadata";
 import type { Command, KvWrite, Segment, ShardStore, Write } from "@cfs/metadata";
-import { MemoryIo, seededRandom, StateSnapshot } from "@cfs/storage";
+import { Ballast, MemoryIo, seededRandom, StateSnapshot } from "@cfs/storage";
 import { Engine } from "../engine.ts";
 
 const change = { caller: { uid: 0, gid: 0, groups: null }, time: { sec: 1, nsec: 0 } } as const;
@@ -43,8 +43,11 @@ export class EngineBed implements AsyncDisposable {
 
   static async start(driveCount = 6): Promise<EngineBed> {
     const io = new MemoryIo({ random: seededRandom(1) }, { poolBytes: 64 << 20 });
-    const drives = Array.from({ length: driveCount }, (_, index) => ({ driveId: `${index}`.repeat(32), path: `/d${index}` }));
-    for (const { path } of drives) for (const folder of [path, `${path}/journal`, `${path}/segments`]) await io.makeDirectory(folder);
+    const paths = Array.from({ length: driveCount }, (_, index) => `/d${index}`);
+    for (const path of paths) for (const folder of [path, `${path}/journal`, `${path}/segments`]) await io.makeDirectory(folder);
+    const drives = await Promise.all(
+      paths.map(async (path, index) => ({ driveId: `${index}`.repeat(32), path, ballast: await Ballast.open(io, path) })),
+    );
     const store = new StoreInMemory();
     const measure = async () => drives.map((_, drive) => ({ drive, device: drive, totalBytes: driveBytes, freeBytes: driveBytes }));
     const engine = await Engine.open(

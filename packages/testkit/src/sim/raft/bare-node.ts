@@ -80,7 +80,9 @@ export class BareNode {
     this.clock = new SimClock(this.process, parts.sim.queue);
     parts.network.attach(this.process, (_from, { group, message }) => {
       this.#payTicks();
-      this.replicas.get(group)?.step(message);
+      // The last words of a leader that is known to be gone put nobody to sleep.
+      const isLate = message.type === "heartbeat" && message.quiesce && this.absent.has(message.from);
+      this.replicas.get(group)?.step(isLate ? { ...message, quiesce: false } : message);
     });
   }
 
