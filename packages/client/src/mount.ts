@@ -13,7 +13,7 @@ import { fileURLToPath } from "node:url";
 import { CfsError, listMounts, mountAt, placeOf, shellWord, systemClock } from "@cfs/core";
 import type { LogLevel, MountEntry } from "@cfs/core";
 import { fuseMount, fuseUnmount } from "@cfs/native";
-import { addressText, adminService, localConnectPath, UnaryClient } from "@cfs/rpc";
+import { addressText, adminService, localConnectName, UnaryClient } from "@cfs/rpc";
 import type { Address } from "@cfs/rpc";
 import { queryMount } from "./control-socket.ts";
 import type { MountStatus } from "./control-socket.ts";
@@ -140,7 +140,7 @@ function checkProgram(mountpoint: string): void {
 async function checkServer(server: Address, mountpoint: string): Promise<void> {
   await using client = await UnaryClient.open({ clock: systemClock() }, server, { timeoutMs: connectTimeoutMs });
   const { drives } = await client.call(adminService.driveList, {}, { timeoutMs: connectTimeoutMs });
-  if (localConnectPath(server) === null) return;
+  if (localConnectName(server) === null) return;
   const hidden = drives.find(({ path }) => path !== "" && isInside(path, mountpoint));
   if (hidden === undefined) return;
   throw new CfsError(
