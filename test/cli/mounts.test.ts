@@ -2,7 +2,7 @@
  * Mounts as a user meets them when things are not as usual: links to the mount point, a mount in use, one whose process died, one of another user, and
  * a drive inside a mount. Needs root and /dev/fuse.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
 import { Cluster, programArguments } from "@cfs/testkit";
@@ -21,6 +21,7 @@ interface Reported {
   readonly mountpoint: string;
   readonly answer: string;
   readonly ownerUid: number | null;
+  readonly readOnly: boolean;
 }
 
 async function reported(mountpoint: string, run = (args: string[]) => cluster.cfs(args)): Promise<Reported | undefined> {
@@ -45,6 +46,48 @@ test.skipIf(isSkipped)("a mount point may be named by a link, with blanks, line 
   expect([inside.code, inside.stderr]).toEqual([1, expect.stringMatching(/INVALID: .*dir is inside the mount at .*\n.*cfs umount/s)]);
   expect(await cluster.cfs(["umount", link])).toMatchObject({ code: 0, stderr: "" });
   expect(readdirSync(path)).toEqual([]);
+});
+
+test.skipIf(isSkipped)("what a mount would hide or could not write is told before anything is mounted", async () => {
+  const path = join(cluster.base, "plain");
+  mkdirSync(path);
+  const cases: [string[], RegExp][] = [
+    [[cluster.base], /INVALID: .* holds the drive .*d1 of this server/],
+    [["/"], /INVALID: \/ holds the cfs program itself/],
+    [["--log", join(path, "log"), path], /INVALID: the log file .* is inside the mount/],
+    [["--log", cluster.base, path], /IS_DIRECTORY: the log file .* cannot be opened/],
+    [["--log", join(cluster.base, "none/log"), path], /NOT_FOUND: the log file .* cannot be opened/],
+  ];
+  for (const [args, pattern] of cases) {
+    const { code, stderr } = await cluster.cfs(["mount", "--server", cluster.address, ...args]);
+    expect([code, stderr]).toEqual([1, expect.stringMatching(pattern)]);
+    expect(stderr.trimEnd().split("\n").length).toBeLessThanOrEqual(2);
+  }
+  expect(readFileSync("/proc/self/mounts", "utf8")).not.toContain(`${cluster.base} `);
+  expect(readdirSync(path)).toEqual([]);
+});
+
+test.skipIf(isSkipped)("the mount helper: ro stays ro, and what is rw goes to ro and back; status says what holds now", async () => {
+  const path = join(cluster.base, "helper");
+  mkdirSync(path);
+  const helper = (options: string) => cluster.cfs(["mount-helper", cluster.address, path, "-o", options]);
+  expect(await helper("ro,noatime")).toMatchObject({ code: 0, stdout: "", stderr: "" });
+  expect(await reported(path)).toMatchObject({ readOnly: true });
+  const refused = await helper("remount,rw");
+  expect([refused.code, refused.stderr]).toEqual([
+    1,
+    expect.stringMatching(/^cfs: READ_ONLY: .* cannot be remounted for writing\n {2}.*umount/),
+  ]);
+  expect((await cluster.cfs(["umount", path])).code).toBe(0);
+  expect((await helper("uid=1000,gid=1001")).code).toBe(0);
+  writeFileSync(join(path, "mapped"), "");
+  expect(statSync(join(path, "mapped"))).toMatchObject({ uid: 1000, gid: 1001 });
+  expect((await helper("remount,ro")).code).toBe(0);
+  expect(await reported(path)).toMatchObject({ readOnly: true });
+  expect(() => writeFileSync(join(path, "mapped"), "x")).toThrow(/EROFS/);
+  expect((await helper("remount,rw")).code).toBe(0);
+  writeFileSync(join(path, "mapped"), "x");
+  expect((await cluster.cfs(["umount", path])).code).toBe(0);
 });
 
 test.skipIf(isSkipped)("umount of a mount in use names who uses it, and the mount goes on", async () => {

@@ -35,7 +35,7 @@ const nextStepByCode: Readonly<Record<ErrorCode, string>> = {
   NO_MEMORY: "free memory on this machine, or lower the memory budget",
   ACCESS_DENIED: "check the permissions, or run it as another user",
   BUSY: "close what uses it, then try again",
-  EXISTS: "choose another name, or remove what is there",
+  EXISTS: "choose another name",
   CROSS_DEVICE: "copy instead of moving",
   NOT_DIRECTORY: "name a directory",
   IS_DIRECTORY: "name a file",

@@ -33,6 +33,13 @@ export function formatAddress({ host, port }: Address): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
+/** A path as it was typed; an empty one would silently mean the working directory. */
+export function parsePath(text: string): string {
+  if (text === "") throw new UsageError("a path is wanted here, not an empty text");
+  if (text.includes("\0")) throw new UsageError("a path holds no NUL");
+  return text;
+}
+
 const unitExponents: Readonly<Record<string, number>> = { "": 0, k: 1, m: 2, g: 3, t: 4, p: 5 };
 
 /** 4096, 64K, 256MiB, 1.5G (binary units), 1MB (decimal: a unit that ends in B without i). Bytes, a whole number. */

@@ -17,6 +17,7 @@ import { umountCommand } from "./commands/umount.ts";
 import { ownVersion, versionCommand } from "./commands/version.ts";
 import { describeFailure, exitCodes, type ExitCode, type Failure } from "./exit.ts";
 import { Ui, type UiParts } from "./output.ts";
+import { UsageError } from "./parse.ts";
 
 /** Makes a command; its action leaves the exit code in `ended`. */
 export type CommandFactory = (ui: Ui, ended: Ended) => Command;
@@ -84,6 +85,14 @@ function asksForJson(args: readonly string[]): boolean {
   return (end === -1 ? args : args.slice(0, end)).includes("--json");
 }
 
+/** `cfs help WORD`: commander shows its own help for a word that is no command, as if none was given. */
+function mustKnow(program: Command, args: readonly string[]): void {
+  const [first, word] = args;
+  if (first !== "help" || word === undefined || word.startsWith("-")) return;
+  if (program.commands.some((command) => command.name() === word)) return;
+  throw new UsageError(`unknown command '${word}'; see: cfs --help`);
+}
+
 /** Runs `cfs ARGS`. Never throws and never exits the process: the caller uses the exit code. */
 export async function runCli(args: readonly string[], parts: UiParts): Promise<ExitCode> {
   const ui = new Ui(parts);
@@ -92,6 +101,7 @@ export async function runCli(args: readonly string[], parts: UiParts): Promise<E
   const ended: Ended = { exitCode: exitCodes.ok };
   try {
     const program = buildProgram(ui, ended);
+    mustKnow(program, args);
     if (args.length === 0) program.outputHelp();
     else await program.parseAsync([...args], { from: "user" });
     return ended.exitCode;

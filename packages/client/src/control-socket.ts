@@ -16,7 +16,7 @@ export interface MountStatus {
   readonly mountpoint: string;
   readonly server: string;
   readonly pid: number;
-  readonly state: "connected" | "waiting" | "closing";
+  readonly state: "starting" | "connected" | "waiting" | "closing";
   /** Why and since when it waits; empty and 0 when connected. */
   readonly reason: string;
   readonly waitingSeconds: number;

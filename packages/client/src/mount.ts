@@ -13,7 +13,7 @@ import { fileURLToPath } from "node:url";
 import { CfsError, listMounts, mountAt, placeOf, shellWord, systemClock } from "@cfs/core";
 import type { LogLevel, MountEntry } from "@cfs/core";
 import { fuseMount, fuseUnmount } from "@cfs/native";
-import { addressText, Http2Transport } from "@cfs/rpc";
+import { addressText, adminService, localConnectName, UnaryClient } from "@cfs/rpc";
 import type { Address } from "@cfs/rpc";
 import { queryMount } from "./control-socket.ts";
 import type { MountStatus } from "./control-socket.ts";
@@ -126,18 +126,63 @@ function checkDevice(): void {
   }
 }
 
-/** Says within a few seconds whether the server is there, before the kernel knows of a mount. */
-async function checkServer(server: Address): Promise<void> {
-  const connection = await new Http2Transport({ clock: systemClock() }).connect(server, { timeoutMs: connectTimeoutMs });
-  connection.onFrames = () => undefined;
-  connection.onClosed = () => undefined;
-  await connection.close();
+/** A mount that hides the program which serves it would wait for itself. */
+function checkProgram(mountpoint: string): void {
+  const program = [fileURLToPath(import.meta.url), process.execPath].find((path) => isInside(placeOf(path).path, mountpoint));
+  if (program === undefined) return;
+  throw new CfsError(
+    "INVALID",
+    `${mountpoint} holds the cfs program itself (${program}), which a mount there would hide; choose another directory`,
+  );
 }
 
-export async function mountCfs(options: MountOptions, isForeground: boolean): Promise<Mounted> {
+/** Says within a few seconds whether the server is there, before the kernel knows of a mount; a mount that hides its server's drives is refused. */
+async function checkServer(server: Address, mountpoint: string): Promise<void> {
+  await using client = await UnaryClient.open({ clock: systemClock() }, server, { timeoutMs: connectTimeoutMs });
+  const { drives } = await client.call(adminService.driveList, {}, { timeoutMs: connectTimeoutMs });
+  if (localConnectName(server) === null) return;
+  const hidden = drives.find(({ path }) => path !== "" && isInside(path, mountpoint));
+  if (hidden === undefined) return;
+  throw new CfsError(
+    "INVALID",
+    `${mountpoint} holds the drive ${hidden.path} of this server, which a mount there would hide; choose another directory`,
+  );
+}
+
+function isInside(path: string, directory: string): boolean {
+  return path === directory || path.startsWith(directory === "/" ? "/" : `${directory}/`);
+}
+
+export async function mountCfs(options: MountOptions, isForeground: boolean, signal: AbortSignal): Promise<Mounted> {
   const mountpoint = await checkMountpoint(options.mountpoint);
   checkDevice();
-  await checkServer(options.server);
+  checkProgram(mountpoint);
+  await checkServer(options.server, mountpoint);
+  const log = options.logFile === null ? null : openLog(options.logFile, mountpoint);
+  try {
+    return await mountAndServe({ ...options, mountpoint }, log, isForeground, signal);
+  } finally {
+    if (log !== null) closeSync(log);
+  }
+}
+
+/** Opened before the kernel knows of the mount: a file behind it could not be. */
+function openLog(path: string, mountpoint: string): number {
+  if (isInside(placeOf(path).path, mountpoint))
+    throw new CfsError("INVALID", `the log file ${path} is inside the mount; choose another place`);
+  try {
+    return openSync(path, "a", 0o600);
+  } catch (cause) {
+    const { errno = -5, code = "EIO" } = cause as NodeJS.ErrnoException;
+    throw CfsError.fromErrno(-errno, `the log file ${path} cannot be opened (${code})`, {
+      cause,
+      details: { next: "name a file that this user may write: --log FILE" },
+    });
+  }
+}
+
+async function mountAndServe(options: MountOptions, log: number | null, isForeground: boolean, signal: AbortSignal): Promise<Mounted> {
+  const { mountpoint } = options;
   const fd = await fuseMount({
     source: addressText(options.server),
     mountpoint,
@@ -147,7 +192,7 @@ export async function mountCfs(options: MountOptions, isForeground: boolean): Pr
     noSuid: !options.allowSetId,
   });
   try {
-    return await startWorker({ ...options, mountpoint }, fd, isForeground);
+    return await startWorker(options, fd, log ?? (isForeground ? "inherit" : "ignore"), isForeground, signal);
   } catch (reason) {
     await fuseUnmount(mountpoint, { lazy: true }).catch(() => undefined);
     throw reason;
@@ -156,8 +201,13 @@ export async function mountCfs(options: MountOptions, isForeground: boolean): Pr
   }
 }
 
-async function startWorker(options: MountOptions, fd: number, isForeground: boolean): Promise<Mounted> {
-  const log = options.logFile === null ? (isForeground ? "inherit" : "ignore") : openSync(options.logFile, "a", 0o600);
+async function startWorker(
+  options: MountOptions,
+  fd: number,
+  log: number | "inherit" | "ignore",
+  isForeground: boolean,
+  signal: AbortSignal,
+): Promise<Mounted> {
   const worker = spawn(
     process.execPath,
     [...process.execArgv, ...workerHeap, fileURLToPath(new URL("./worker-main.ts", import.meta.url))],
@@ -167,10 +217,9 @@ async function startWorker(options: MountOptions, fd: number, isForeground: bool
       cwd: "/",
     },
   );
-  if (typeof log === "number") closeSync(log);
   const ended = new Promise<number>((resolve) => worker.once("exit", (code, signal) => resolve(signal ? 128 : (code ?? 1))));
   try {
-    await whenServing(worker, options);
+    await whenServing(worker, options, signal);
   } catch (reason) {
     worker.kill("SIGKILL");
     throw reason;
@@ -180,7 +229,7 @@ async function startWorker(options: MountOptions, fd: number, isForeground: bool
   return { mountpoint: options.mountpoint, pid: worker.pid ?? 0, ended };
 }
 
-async function whenServing(worker: ChildProcess, options: MountOptions): Promise<void> {
+async function whenServing(worker: ChildProcess, options: MountOptions, signal: AbortSignal): Promise<void> {
   const { server, mountpoint, readOnly, cacheMode, uid, gid, logLevel } = options;
   const config: WorkerConfig = { server, mountpoint, readOnly, cacheMode, uid, gid, logLevel, fuseFd: 3 };
   await new Promise<void>((resolve, reject) => {
@@ -188,11 +237,15 @@ async function whenServing(worker: ChildProcess, options: MountOptions): Promise
       () => reject(new CfsError("TIMED_OUT", `the worker did not answer within ${startTimeoutMs / 1000} s; see its log`)),
       startTimeoutMs,
     );
+    const onAbort = (): void => settle(new CfsError("INTERRUPTED", "the mount was given up before it answered"));
     const settle = (error: CfsError | null): void => {
       clearTimeout(timer);
+      signal.removeEventListener("abort", onAbort);
       if (error) reject(error);
       else resolve();
     };
+    signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) onAbort();
     worker.on("message", (message: WorkerMessage) => {
       if (message.type === "ready") settle(null);
       else settle(new CfsError(message.code, message.message));

@@ -65,6 +65,8 @@ const hurryMs = 5;
 /** More than this is not given to the connection at once. */
 const connectionBytesMax = 8 << 20;
 
+const nothing: Uint8Array = new Uint8Array(0);
+
 function requestFrame(id: number, request: Request): Frame {
   return { head: encodeClientMessage({ type: "request", id, request }), payload: [] };
 }
@@ -335,27 +337,16 @@ export class SessionClient implements Remote {
 
   #ask(request: Request, wait?: VfsWait): Promise<{ body: Uint8Array; payload: Uint8Array }> {
     if (this.#state.kind === "closed") return Promise.reject(new CfsError("STALE_HANDLE", "the mount is closing"));
+    if (wait?.isInterrupted === true) return Promise.reject(new CfsError("INTERRUPTED", "the operation was interrupted"));
     return new Promise((resolve, reject) => {
       const id = this.#nextRequest++;
-      const onAbort = (): void => {
-        // The reply may still come: it is dropped when it does.
-        if (this.#waiting.delete(id)) reject(new CfsError("INTERRUPTED", "the operation was interrupted"));
-      };
-      const { signal } = wait ?? {};
-      if (signal?.aborted) return reject(new CfsError("INTERRUPTED", "the operation was interrupted"));
-      const done = (): void => signal?.removeEventListener("abort", onAbort);
-      signal?.addEventListener("abort", onAbort, { once: true });
-      this.#waiting.set(id, {
-        request,
-        resolve: (reply) => {
-          done();
-          resolve(reply);
-        },
-        reject: (reason) => {
-          done();
-          reject(CfsError.from(reason));
-        },
-      });
+      this.#waiting.set(id, { request, resolve, reject });
+      if (wait !== undefined) {
+        wait.onInterrupt = () => {
+          // The reply may still come: it is dropped when it does.
+          if (this.#waiting.delete(id)) reject(new CfsError("INTERRUPTED", "the operation was interrupted"));
+        };
+      }
       this.#send(requestFrame(id, request));
     });
   }
@@ -369,7 +360,7 @@ export class SessionClient implements Remote {
     this.#waiting.delete(message.id);
     if (message.errno === 0) {
       // The head is borrowed for this callback, and what is decoded of it may be kept.
-      waiting.resolve({ body: Uint8Array.from(message.body), payload });
+      waiting.resolve({ body: message.body.length === 0 ? nothing : Uint8Array.from(message.body), payload });
       return;
     }
     if (payload.length > 0) this.#parts.give(payload);
@@ -424,6 +415,11 @@ export class SessionClient implements Remote {
 
   async seek(ino: InodeNumber, offsetBytes: number, whence: number): Promise<number> {
     return (decodeNumbersReply((await this.#ask({ kind: "seek", ino, offsetBytes, whence })).body, 1) as [number])[0];
+  }
+
+  async promisedBytes(ino: InodeNumber, offsetBytes: number, lengthBytes: number): Promise<number> {
+    const { body } = await this.#ask({ kind: "promised", ino, offsetBytes, lengthBytes });
+    return (decodeNumbersReply(body, 1) as [number])[0];
   }
 
   async statistics(): Promise<FileSystemStatistics> {

@@ -50,6 +50,9 @@ export async function startWorker(config: WorkerConfig, writeLog: (line: string)
   const logger = jsonLogger(writeLog, config.logLevel);
   const clock = systemClock();
   const memory = new PayloadMemory();
+  // First of all, so that a mount which waits for its session is not taken for a dead one.
+  let status = (): MountStatus => startingStatus(config);
+  const control = await serveControl(config.mountpoint, () => status());
   const transport = new Http2Transport({ clock, pool: memory });
   const remote = await openSession(
     {
@@ -79,7 +82,7 @@ export async function startWorker(config: WorkerConfig, writeLog: (line: string)
   session.start();
   await session.ready;
   await setReadAhead(config.mountpoint, readAheadBytes, logger);
-  const control = await serveControl(config.mountpoint, () => mountStatus(config, remote, vfs));
+  status = () => mountStatus(config, remote, vfs);
   logger.info("mounted", { mountpoint: config.mountpoint, server: addressText(config.server) });
   const ended = session.ended.then(async () => {
     logger.info("unmounted", { mountpoint: config.mountpoint });
@@ -107,21 +110,33 @@ async function openSession(parts: SessionClientParts, options: SessionClientOpti
   }
 }
 
+function startingStatus({ mountpoint, server, cacheMode, readOnly }: WorkerConfig): MountStatus {
+  return {
+    mountpoint,
+    server: addressText(server),
+    pid: process.pid,
+    state: "starting",
+    reason: "",
+    waitingSeconds: 0,
+    undurableCommands: 0,
+    undurableBytes: 0,
+    cacheMode,
+    readOnly,
+    residentBytes: process.memoryUsage.rss(),
+    clientId: "",
+  };
+}
+
 function mountStatus(config: WorkerConfig, remote: SessionClient, vfs: CachedVfs): MountStatus {
   const { state } = remote;
   const waitingSeconds = state.kind === "connecting" ? (performance.now() - state.sinceMs) / 1000 : 0;
   return {
-    mountpoint: config.mountpoint,
-    server: addressText(config.server),
-    pid: process.pid,
+    ...startingStatus(config),
     state: ({ connected: "connected", connecting: "waiting", closed: "closing" } as const)[state.kind],
     reason: state.kind === "connecting" ? state.lastError : "",
     waitingSeconds,
     undurableCommands: remote.undurableCount,
     undurableBytes: vfs.holdings.undurableBytes,
-    cacheMode: config.cacheMode,
-    readOnly: config.readOnly,
-    residentBytes: process.memoryUsage.rss(),
     clientId: remote.clientId,
   };
 }

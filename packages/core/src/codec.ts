@@ -32,6 +32,12 @@ export class ByteWriter {
     return at;
   }
 
+  /** Forgets what was written and not taken: a shared writer begins so, lest a failure leave something behind. */
+  begin(): this {
+    this.#length = 0;
+    return this;
+  }
+
   u8(value: number): this {
     const at = this.#room(1);
     this.#bytes[at] = value;

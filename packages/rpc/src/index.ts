@@ -29,6 +29,7 @@ export type {
 export { grpcStatus, grpcStatusByCode } from "./grpc-status.ts";
 export { MemoryTransport } from "./memory-transport.ts";
 export type { MemoryTransportParts } from "./memory-transport.ts";
+export { localConnectName } from "./local-socket.ts";
 export { pidSpace } from "./pid-space.ts";
 export { messageCodec, protoFiles } from "./schema.ts";
 export type { MessageCodec } from "./schema.ts";

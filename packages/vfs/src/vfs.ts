@@ -136,9 +136,12 @@ export interface WriteOptions {
   readonly caller?: Caller;
 }
 
+/** Whether the caller still waits. Not an AbortSignal: one for each read costs more than much of the read. */
 export interface VfsWait {
-  /** Aborted when the caller was interrupted (FUSE_INTERRUPT): the call then fails with INTERRUPTED. */
-  readonly signal?: AbortSignal;
+  /** The caller was interrupted (FUSE_INTERRUPT): the call fails with INTERRUPTED. */
+  readonly isInterrupted: boolean;
+  /** Called once when that happens later; set by whoever waits, at most one. */
+  onInterrupt: (() => void) | null;
 }
 
 export interface Vfs {

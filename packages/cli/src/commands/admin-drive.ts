@@ -2,7 +2,7 @@
  * `cfs admin drive list|add|remove|replace`. Removing and replacing begin at the server at once and go on there whether or not somebody watches;
  * the command follows with a progress bar until everything that lay on the drive is elsewhere.
  */
-import { CfsError } from "@cfs/core";
+import { CfsError, shownText } from "@cfs/core";
 import type { Drive } from "@cfs/rpc";
 import type { MoveDetails } from "@cfs/server";
 import { resolve } from "node:path";
@@ -13,6 +13,7 @@ import { exitCodes } from "../exit.ts";
 import { formatCount } from "../format.ts";
 import type { Ui } from "../output.ts";
 import { Progress } from "../progress.ts";
+import { flag, parsePath } from "../parse.ts";
 import type { Ended } from "../program.ts";
 import { detailsOf, driveWord, printDrives, shortId } from "../server-status.ts";
 import { newCommand } from "./command.ts";
@@ -100,27 +101,38 @@ export async function runDriveRemove(name: string, flags: RemoveFlags, ui: Ui): 
 
 export async function runDriveReplace(name: string, newPath: string, flags: WaitFlags, ui: Ui): Promise<boolean> {
   return withAdmin(flags.server, ui, async (admin) => {
-    const { drives } = await admin.driveList();
+    const before = await admin.status();
+    const movesBefore = new Set(detailsOf(before).repair.moves.map(({ driveId }) => driveId));
     const drive = driveIn(await admin.driveReplace(name, resolve(newPath)), "drive replace");
     const { moves } = detailsOf(await admin.status()).repair;
-    const known = new Set(drives.map(({ driveId }) => driveId));
-    const old = moves.find(({ driveId, kind }) => kind === "replace" && known.has(driveId));
+    // None where the drive itself came back, or where everything was moved in the meantime.
+    const old = moves.find(({ driveId, kind }) => kind === "replace" && !movesBefore.has(driveId));
+    const isBack = before.drives.some(({ driveId }) => driveId === drive.driveId);
     const fragments = old?.totalFragments ?? 0;
     const isDone =
       flags.wait && old !== undefined
         ? await follow(admin, { label: `rebuilding onto ${shortId(drive.driveId)}`, driveId: old.driveId }, ui)
         : true;
-    ui.result({ drive, fragments, isDone: flags.wait && isDone }, () => {
-      const where = `drive ${shortId(drive.driveId)} (${drive.path})`;
-      if (!flags.wait) ui.print(`${where} takes over; see: cfs admin status`);
-      else if (isDone)
-        ui.print(
-          `${where} has taken over; everything is redundant again${fragments === 0 ? "" : ` (${formatCount(fragments)} fragments)`}`,
-        );
-      else ui.print(`${where} has taken over, but not every fragment could be rebuilt; see: cfs admin status`);
+    ui.result({ drive, fragments, isBack, isDone: flags.wait && isDone }, () => {
+      ui.print(`drive ${shortId(drive.driveId)} (${shownText(drive.path)}) ${replaceEnd({ isBack, isDone, fragments, wait: flags.wait })}`);
     });
     return isDone;
   });
+}
+
+interface ReplaceEnd {
+  /** The directory held the drive that was to be replaced. */
+  readonly isBack: boolean;
+  readonly isDone: boolean;
+  readonly fragments: number;
+  readonly wait: boolean;
+}
+
+function replaceEnd({ isBack, isDone, fragments, wait }: ReplaceEnd): string {
+  if (isBack) return "is the same drive as before and is back in service; what it missed is repaired";
+  if (!wait) return "takes over; see: cfs admin status";
+  if (!isDone) return "has taken over, but not every fragment could be rebuilt; see: cfs admin status";
+  return `has taken over; everything is redundant again${fragments === 0 ? "" : ` (${formatCount(fragments)} fragments)`}`;
 }
 
 const driveArgument = "the first digits of its id, or its directory, as in `cfs admin drive list`";
@@ -143,7 +155,7 @@ function addCommand(ui: Ui): Command {
     description: "take an empty directory of the server into use as a drive",
     examples: [["cfs admin drive add /srv/d7", "also name it with --data at the next start of the server"]],
   })
-    .argument("<dir>", "an empty directory on the server's machine")
+    .argument("<dir>", "an empty directory on the server's machine", flag(parsePath))
     .addOption(serverOption())
     .action(async (dir: string, flags: ServerFlags) => runDriveAdd(dir, flags, ui));
 }
@@ -173,7 +185,7 @@ function replaceCommand(ui: Ui, ended: Ended): Command {
     examples: [["cfs admin drive replace 3f2a91bc /srv/new", "waits until everything is redundant again, with progress"]],
   })
     .argument("<drive>", driveArgument)
-    .argument("<dir>", "an empty directory on the server's machine")
+    .argument("<dir>", "an empty directory on the server's machine", flag(parsePath))
     .addOption(serverOption())
     .option("--no-wait", "return at once; the server goes on")
     .action(async (drive: string, dir: string, flags: WaitFlags) => {

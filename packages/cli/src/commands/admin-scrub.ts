@@ -42,7 +42,7 @@ export async function runScrub({ server, drive, rate }: ScrubFlags, ui: Ui): Pro
     };
     ui.result({ bytesChecked, fragmentsChecked, fragmentsBad, fragmentsRepaired, findings }, () => {
       ui.print(
-        `${formatCount(fragmentsChecked)} fragments (${formatBytes(bytesChecked)}) read: ${fragmentsBad === 0 ? "all are right" : `${formatCount(fragmentsBad)} wrong, ${formatCount(fragmentsRepaired)} repaired`}`,
+        `${formatCount(fragmentsChecked)} fragments (${formatBytes(bytesChecked)}) read: ${fragmentsBad === 0 ? "all are right" : `${formatCount(fragmentsBad)} wrong or missing, ${formatCount(fragmentsRepaired)} repaired`}`,
       );
     });
     return fragmentsBad === fragmentsRepaired;

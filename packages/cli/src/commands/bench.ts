@@ -5,7 +5,7 @@ import { type BenchOptions, type Figure, blockBytes, transferBytes } from "../be
 import { runBenchSteps } from "../bench/run.ts";
 import { formatBytes, formatCount, formatDuration, formatLatency, formatThroughput } from "../format.ts";
 import type { Ui } from "../output.ts";
-import { countBetween, flag, parseSize, UsageError } from "../parse.ts";
+import { countBetween, flag, parseSize, UsageError, parsePath } from "../parse.ts";
 import { newCommand } from "./command.ts";
 
 const defaults = { sizeBytes: 256 * 1024 * 1024, fileCount: 1000, threadCount: 8, seconds: 3 } as const;
@@ -65,7 +65,7 @@ export function benchCommand(ui: Ui): Command {
       ["cfs bench ./mnt --json > before.json", "figures for a script"],
     ],
   })
-    .argument("<path>", "a directory of the file system to measure")
+    .argument("<path>", "a directory of the file system to measure", flag(parsePath))
     .addOption(new Option("--size <size>", "size of the large file").argParser(flag(parseFileSize)).default(defaults.sizeBytes, "256M"))
     .option("--files <count>", "small files per thread", flag(countBetween(1, 1_000_000)), defaults.fileCount)
     .option("--threads <count>", "threads of the parallel steps", flag(countBetween(1, 64)), defaults.threadCount)

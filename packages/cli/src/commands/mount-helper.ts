@@ -4,12 +4,13 @@
  * Flags that the kernel keeps by itself (noexec, noatime, a later ro or rw) are set by a remount of mount(8) with `-i`, which does not
  * call this helper again.
  */
-import { CfsError } from "@cfs/core";
+import { CfsError, mountAt, placeOf, shellWord } from "@cfs/core";
 import { spawnSync } from "node:child_process";
+import { resolve } from "node:path";
 import type { Command } from "commander";
 import { type HelperRequest, parseHelperArguments } from "../mount-helper-options.ts";
 import type { Ui } from "../output.ts";
-import { mountCfs } from "@cfs/client";
+import { mountCfs, queryMount } from "@cfs/client";
 import { newCommand } from "./command.ts";
 import { mountOptions } from "./mount.ts";
 
@@ -30,9 +31,22 @@ function remount(request: HelperRequest): void {
   throw new CfsError("NOT_PERMITTED", `${request.mountpoint} cannot be remounted with ${flags.join(",")}: ${why}`);
 }
 
-export async function runMountHelper(request: HelperRequest): Promise<void> {
+/** The kernel would take `rw`, and then every write fails: the worker of a mount that began read-only changes nothing, not even access times. */
+async function mustBeWritable(mountpoint: string): Promise<void> {
+  const mount = mountAt(placeOf(resolve(mountpoint)).path);
+  const answer = mount?.type === "fuse.cfs" ? await queryMount(mount) : null;
+  if (answer?.kind !== "answers" || !answer.status.readOnly) return;
+  throw new CfsError("READ_ONLY", `${mountpoint} was mounted read-only and cannot be remounted for writing`, {
+    details: { next: `unmount it, then mount it without ro: umount ${shellWord(mountpoint)}` },
+  });
+}
+
+export async function runMountHelper(request: HelperRequest, ui: Pick<Ui, "signal">): Promise<void> {
   if (request.isFake) return;
-  if (request.isRemount) return remount(request);
+  if (request.isRemount) {
+    if (!request.readOnly) await mustBeWritable(request.mountpoint);
+    return remount(request);
+  }
   const { server, mountpoint, dev, suid, cacheMode, logLevel } = request;
   const isRoot = process.getuid?.() === 0;
   const options = mountOptions(mountpoint, {
@@ -47,12 +61,12 @@ export async function runMountHelper(request: HelperRequest): Promise<void> {
     ...(request.gid === null ? {} : { gid: request.gid }),
     ...(request.log === null ? {} : { log: request.log }),
   });
-  await mountCfs(options, false);
+  await mountCfs(options, false, ui.signal);
   if (request.kernelFlags.length > 0) remount(request);
 }
 
 /** The words behind the name are read as mount(8) gives them, not as flags of ours. */
-export function mountHelperCommand(_ui: Ui): Command {
+export function mountHelperCommand(ui: Ui): Command {
   return newCommand({
     name: "mount-helper",
     description: "what mount(8) and fstab call as /sbin/mount.fuse.cfs",
@@ -64,5 +78,5 @@ export function mountHelperCommand(_ui: Ui): Command {
   })
     .argument("[words...]", "HOST:PORT MOUNTPOINT [-sfnv] [-o options]")
     .allowUnknownOption()
-    .action(async (words: readonly string[]) => runMountHelper(parseHelperArguments(words)));
+    .action(async (words: readonly string[]) => runMountHelper(parseHelperArguments(words), ui));
 }

@@ -6,7 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type Command, Option } from "commander";
 import { serverOption } from "../admin-client.ts";
 import type { Ui } from "../output.ts";
-import { type Address, countBetween, flag, formatAddress } from "../parse.ts";
+import { type Address, countBetween, flag, formatAddress, parsePath } from "../parse.ts";
 import { newCommand } from "./command.ts";
 import { parseLogLevel } from "./server.ts";
 import type { Ended } from "../program.ts";
@@ -71,7 +71,7 @@ async function untilUnmounted(mounted: Mounted, signal: AbortSignal): Promise<nu
 }
 
 export async function runMount(options: MountOptions, isForeground: boolean, ui: Ui): Promise<number> {
-  const mounted = await mountCfs(options, isForeground);
+  const mounted = await mountCfs(options, isForeground, ui.signal);
   const server = formatAddress(options.server);
   ui.result({ mountpoint: mounted.mountpoint, server, pid: mounted.pid }, () => {
     ui.print(`${server} is mounted at ${shownText(mounted.mountpoint)} (process ${mounted.pid})`);
@@ -93,7 +93,7 @@ export function mountCommand(ui: Ui, ended: Ended): Command {
     ],
   });
   return command
-    .argument("<mountpoint>", "an existing directory")
+    .argument("<mountpoint>", "an existing directory", flag(parsePath))
     .addOption(serverOption())
     .option("--ro", "read only")
     .option("--allow-other", "other users may use it, as owners, modes and ACLs allow (default as root)")
@@ -107,7 +107,7 @@ export function mountCommand(ui: Ui, ended: Ended): Command {
     )
     .option("--uid <number>", "show and store all files as this user's", flag(countBetween(0, idMax)))
     .option("--gid <number>", "show and store all files as this group's", flag(countBetween(0, idMax)))
-    .option("--log <file>", "where the mount logs (default: nowhere, or this terminal with --foreground)")
+    .option("--log <file>", "where the mount logs (default: nowhere, or this terminal with --foreground)", flag(parsePath))
     .option("--log-level <level>", `how much is logged: ${logLevels.join(", ")}`, flag(parseLogLevel), "info")
     .option("--foreground", "stay until it is unmounted; Ctrl-C unmounts")
     .action(async (mountpoint: string, flags: MountFlags) => {

@@ -11,7 +11,7 @@ import { resolve } from "node:path";
 import type { Command } from "commander";
 import { type ConfigSchema, list, readConfig, single } from "../config-file.ts";
 import type { Ui } from "../output.ts";
-import { type Address, defaultPort, flag, formatAddress, parseAddress, repeatedFlag, UsageError } from "../parse.ts";
+import { type Address, defaultPort, flag, formatAddress, parseAddress, parsePath, repeatedFlag, UsageError } from "../parse.ts";
 import { StartLog } from "../start-log.ts";
 import { newCommand } from "./command.ts";
 
@@ -131,7 +131,7 @@ function startCommand(ui: Ui): Command {
     .option("--data <dir>", "the directory of one drive; repeat it for each", repeatedFlag(parseDirectory))
     .option("--listen <address>", `where clients connect, HOST:PORT (default: ${formatAddress(listenDefault)})`, flag(parseAddress))
     .option("--http <address>", "where /metrics and /healthz are served (default: nowhere)", flag(parseAddress))
-    .option("--config <file>", "YAML with the long flags as keys: data, listen, http, log, degraded")
+    .option("--config <file>", "YAML with the long flags as keys: data, listen, http, log, degraded", flag(parsePath))
     .option("--log <level>", `how much is logged: ${logLevels.join(", ")} (default: info)`, flag(parseLogLevel))
     .option("--degraded", "start without the drives that cannot be used")
     .action(async (flags: ServerStartFlags) => runServerStart(serverOptions(flags), ui));

@@ -18,6 +18,8 @@ import { newCommand } from "./command.ts";
 interface MountReport {
   readonly mountpoint: string;
   readonly server: string;
+  /** As the kernel has it now: `mount -o remount` may have changed it. */
+  readonly readOnly: boolean;
   /** Whether its process answers; another user's is hidden, which says nothing about how it is. */
   readonly answer: MountAnswer["kind"];
   /** Null when it does not answer. */
@@ -39,6 +41,7 @@ async function mountReports(): Promise<MountReport[]> {
       return {
         mountpoint: mount.mountpoint,
         server: mount.source,
+        readOnly: mount.options.split(",").includes("ro"),
         answer: answer.kind,
         status: answer.kind === "answers" ? answer.status : null,
         ownerUid: answer.kind === "hidden" ? answer.ownerUid : null,
@@ -91,10 +94,10 @@ function printSilentMount({ mountpoint, server, answer, ownerUid }: MountReport,
 }
 
 function printMount(mount: MountReport, ui: Ui): void {
-  const { mountpoint, server, status } = mount;
+  const { mountpoint, server, readOnly, status } = mount;
   if (status === null) return printSilentMount(mount, ui);
   const word = status.state === "connected" ? ui.paint("green", status.state) : ui.paint("yellow", status.state);
-  const parts = [`of ${server}`, status.readOnly ? "read only" : "read and write", `${status.cacheMode} cache`];
+  const parts = [`of ${server}`, readOnly ? "read only" : "read and write", `${status.cacheMode} cache`];
   if (status.undurableCommands > 0)
     parts.push(`${formatCount(status.undurableCommands)} changes (${formatBytes(status.undurableBytes)}) not on the server yet`);
   parts.push(`${formatBytes(status.residentBytes)} memory`, `process ${status.pid}`);

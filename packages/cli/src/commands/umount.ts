@@ -3,7 +3,7 @@ import { unmountCfs } from "@cfs/client";
 import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import type { Ui } from "../output.ts";
-import { flag, parseDuration } from "../parse.ts";
+import { flag, parseDuration, parsePath } from "../parse.ts";
 import { newCommand } from "./command.ts";
 
 interface UmountFlags {
@@ -25,7 +25,7 @@ export function umountCommand(ui: Ui): Command {
       ["cfs umount --lazy /mnt/cfs", "take it out of the tree now, even when it is in use"],
     ],
   })
-    .argument("<mountpoint>", "where it is mounted")
+    .argument("<mountpoint>", "where it is mounted", flag(parsePath))
     .option("--lazy", "take it out of the tree now; it ends when the last user is gone")
     .addOption(
       new Option("--timeout <duration>", "how long to wait for what is not on the server yet")

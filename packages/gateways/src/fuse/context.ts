@@ -39,22 +39,15 @@ export interface Context {
   answer<T>(request: Request, result: Awaitable<T>, reply: ReplyWith<T>, undo: Undo<T> | null, wait?: Wait): void;
 }
 
-/** The interrupt of one request; a controller is made only for a Vfs that looks. */
+/** The interrupt of one request. */
 export class Wait implements VfsWait {
-  #controller: AbortController | null = null;
-  #isAborted = false;
+  isInterrupted = false;
+  onInterrupt: (() => void) | null = null;
 
-  get signal(): AbortSignal {
-    if (this.#controller === null) {
-      this.#controller = new AbortController();
-      if (this.#isAborted) this.#controller.abort();
-    }
-    return this.#controller.signal;
-  }
-
-  abort(): void {
-    this.#isAborted = true;
-    this.#controller?.abort();
+  interrupt(): void {
+    if (this.isInterrupted) return;
+    this.isInterrupted = true;
+    this.onInterrupt?.();
   }
 }
 

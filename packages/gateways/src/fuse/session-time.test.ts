@@ -29,7 +29,7 @@ describe("time", () => {
     let released = 0;
     let aborted = false;
     bench.vfs.read = (_handle, _offset, _length, wait) => {
-      wait?.signal?.addEventListener("abort", () => (aborted = true));
+      if (wait !== undefined) wait.onInterrupt = () => (aborted = true);
       return new Promise((resolve) => (settle = () => resolve({ lengthBytes: 0, parts: [], release: () => void released++ })));
     };
     bench.kernel.send({ opcode: opcode.read, unique: 2, body: readBody(handle, 0, 10) });

@@ -195,7 +195,7 @@ export class FuseSession {
     this.#state = "ended";
     for (const pending of this.#pending.values()) {
       pending.isAnswered = true;
-      pending.wait?.abort();
+      pending.wait?.interrupt();
     }
     this.#pending.clear();
     this.#vfs.onInvalidate = null;
@@ -288,7 +288,7 @@ export class FuseSession {
     const pending = this.#pending.get(keyOf(request.u32(0), request.u32(4)));
     if (pending === undefined) return;
     this.#interrupted++;
-    pending.wait?.abort();
+    pending.wait?.interrupt();
     if (pending.isGivenUpWhenInterrupted) this.#answerError(pending, errno.EINTR);
   }
 

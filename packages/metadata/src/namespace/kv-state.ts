@@ -42,6 +42,9 @@ export const kvStateDefaults: KvStateOptions = {
   others: 16_384,
 };
 
+/** Damage that is remembered, one by one. */
+const damageMax = 100;
+
 const noBytes: Uint8Array = new Uint8Array(0);
 const markKind = { encode: (): Uint8Array => noBytes, decode: (): true => true };
 const sameKey = (key: KvKey): KvKey => key;
@@ -49,12 +52,17 @@ const sameKey = (key: KvKey): KvKey => key;
 export class KvState implements State, ContentState {
   readonly content: ContentState = this;
   readonly windows: ScanWindows = new ScanWindows();
+  /** Contradictions that commands have met since the start or the last check that found none. */
+  readonly damage: Set<string> = new Set();
+  /** Hears of each of them once. */
+  onDamage: ((what: string) => void) | null = null;
   readonly #kv: OrderedKv;
   readonly #inodes: RecordCache<InodeNumber, Inode>;
   readonly #dirents: DirentCache;
   readonly #xattrs: RecordCache<KvKey, Uint8Array>;
   readonly #orphans: RecordCache<InodeNumber, ClientId>;
   readonly #zombies: RecordCache<InodeNumber, true>;
+  readonly #truncations: RecordCache<InodeNumber, number>;
   readonly #regions: RecordCache<KvKey, Region>;
   readonly #runs: RecordCache<InodeNumber, RegionRuns>;
   readonly #segments: RecordCache<SegmentId, Segment>;
@@ -73,6 +81,11 @@ export class KvState implements State, ContentState {
     this.#xattrs = new RecordCache(kv, { keyOf: sameKey, encode: (value) => value, decode: (bytes) => bytes }, max.xattrs);
     this.#orphans = new RecordCache(kv, { keyOf: keys.orphanKey, encode: encodeOrphan, decode: decodeOrphan }, max.others);
     this.#zombies = new RecordCache(kv, { keyOf: keys.zombieKey, ...markKind }, max.others);
+    this.#truncations = new RecordCache(
+      kv,
+      { keyOf: keys.truncationKey, encode: content.encodeTruncation, decode: content.decodeTruncation },
+      max.others,
+    );
     this.#regions = new RecordCache(kv, { keyOf: sameKey, encode: content.encodeRegion, decode: content.decodeRegion }, max.regions);
     this.#runs = new RecordCache(kv, { keyOf: keys.runsKey, encode: content.encodeRuns, decode: content.decodeRuns }, max.others);
     this.#segments = new RecordCache(
@@ -99,6 +112,7 @@ export class KvState implements State, ContentState {
       this.#xattrs,
       this.#orphans,
       this.#zombies,
+      this.#truncations,
       this.#regions,
       this.#runs,
       this.#segments,
@@ -128,10 +142,11 @@ export class KvState implements State, ContentState {
   }
 
   /** What a scan of one kind of record needs (kv-scan.ts, state-scans.ts). */
-  scanParts(kind: "orphans" | "zombies" | "regions" | "segments" | "candidates" | "journalFiles" | "sessions"): ScanParts {
+  scanParts(kind: "orphans" | "zombies" | "truncations" | "regions" | "segments" | "candidates" | "journalFiles" | "sessions"): ScanParts {
     const caches = {
       orphans: this.#orphans,
       zombies: this.#zombies,
+      truncations: this.#truncations,
       regions: this.#regions,
       segments: this.#segments,
       candidates: this.#candidates,
@@ -225,6 +240,14 @@ export class KvState implements State, ContentState {
     return this.#zombies.get(ino) !== null;
   }
 
+  truncation(ino: InodeNumber): number | null {
+    return this.#truncations.get(ino);
+  }
+
+  setTruncation(ino: InodeNumber, sizeBytes: number | null): void {
+    this.#truncations.set(ino, sizeBytes);
+  }
+
   segment(id: SegmentId): Segment | null {
     return this.#segments.get(id);
   }
@@ -267,6 +290,12 @@ export class KvState implements State, ContentState {
 
   usage(): Usage {
     return this.#usages.get(keys.usageKey) ?? system.emptyUsage();
+  }
+
+  noteDamage(what: string): void {
+    if (this.damage.size >= damageMax || this.damage.has(what)) return;
+    this.damage.add(what);
+    this.onDamage?.(what);
   }
 
   setUsage(usage: Usage): void {

@@ -13,7 +13,7 @@ import type { Command } from "../namespace/commands.ts";
 import { decodeInode, readInode, readKind, writeInode, writeKind } from "../namespace/record-format.ts";
 import type { Inode, NamedDirent } from "../namespace/records.ts";
 
-export const sessionVersion = 2;
+export const sessionVersion = 3;
 
 /** The most entries that one directory page may ask for. */
 export const pageEntriesMax = 4096;
@@ -32,7 +32,9 @@ export type Request =
   | { readonly kind: "read"; readonly ino: InodeNumber; readonly offsetBytes: number; readonly lengthBytes: number }
   | { readonly kind: "seek"; readonly ino: InodeNumber; readonly offsetBytes: number; readonly whence: number }
   | { readonly kind: "statistics" }
-  | { readonly kind: "grant" };
+  | { readonly kind: "grant" }
+  /** How many bytes of a range fallocate has set aside. */
+  | { readonly kind: "promised"; readonly ino: InodeNumber; readonly offsetBytes: number; readonly lengthBytes: number };
 
 export type ClientMessage =
   /** `mountpoint` and `host` are for people (status); `durableSeq` is the last that this client saw acknowledged. */
@@ -63,10 +65,13 @@ export type ServerMessage =
   | { readonly type: "rejected"; readonly seq: number; readonly errno: number; readonly ino: number; readonly message: string }
   | { readonly type: "reply"; readonly id: number; readonly errno: number; readonly body: Uint8Array };
 
-const requestKinds = ["inode", "dirent", "directory", "xattr", "read", "seek", "statistics", "grant"] as const;
+/** One for the process: encoding is synchronous, and an ArrayBuffer for each message costs more than the message. */
+const shared = new ByteWriter(8192);
+
+const requestKinds = ["inode", "dirent", "directory", "xattr", "read", "seek", "statistics", "grant", "promised"] as const;
 
 export function encodeClientMessage(message: ClientMessage): Uint8Array {
-  const writer = new ByteWriter(128);
+  const writer = shared.begin();
   switch (message.type) {
     case "hello":
       return writer
@@ -113,6 +118,7 @@ function encodeRequest(writer: ByteWriter, request: Request): void {
       writer.varint(request.ino).utf8(request.name);
       break;
     case "read":
+    case "promised":
       writer.varint(request.ino).varint(request.offsetBytes).varint(request.lengthBytes);
       break;
     case "seek":
@@ -184,6 +190,7 @@ function decodeRequest(reader: ByteReader): Request {
     case "xattr":
       return { kind, ino: reader.varint() as InodeNumber, name: reader.utf8() };
     case "read":
+    case "promised":
       return { kind, ino: reader.varint() as InodeNumber, offsetBytes: reader.varint(), lengthBytes: reader.varint() };
     case "seek":
       return { kind, ino: reader.varint() as InodeNumber, offsetBytes: reader.varint(), whence: reader.u8() };
@@ -198,7 +205,7 @@ function decodeRequest(reader: ByteReader): Request {
 }
 
 export function encodeServerMessage(message: ServerMessage): Uint8Array {
-  const writer = new ByteWriter(64);
+  const writer = shared.begin();
   switch (message.type) {
     case "welcome":
       return writer.u8(1).u16(message.version).latin1(message.clusterId).varint(message.seq).varint(message.availableBytes).take();
@@ -234,7 +241,7 @@ export function decodeServerMessage(head: Uint8Array): ServerMessage {
 
 export function encodeInodeReply(inode: Inode | null, withInline: boolean): Uint8Array {
   if (!inode) return new Uint8Array(0);
-  const writer = new ByteWriter(192);
+  const writer = shared.begin();
   writeInode(writer, inode, withInline);
   return writer.take();
 }
@@ -250,7 +257,7 @@ export interface ListedInode {
 
 export function encodeDirentReply(found: ListedInode | null, withInline: boolean): Uint8Array {
   if (!found) return new Uint8Array(0);
-  const writer = new ByteWriter(256);
+  const writer = shared.begin();
   encodeListed(writer, found, withInline);
   return writer.take();
 }
@@ -264,7 +271,7 @@ export function decodeDirentReply(body: Uint8Array): ListedInode | null {
 }
 
 export function encodeDirectoryReply(entries: readonly ListedInode[], isEnd: boolean, withInline: boolean): Uint8Array {
-  const writer = new ByteWriter(64 + entries.length * 160);
+  const writer = shared.begin();
   writer.u8(isEnd ? 1 : 0).varint(entries.length);
   for (const entry of entries) encodeListed(writer, entry, withInline);
   return writer.take();
@@ -296,16 +303,16 @@ function decodeListed(reader: ByteReader): ListedInode {
 
 /** A value that may be absent: empty body is absent, else one byte 1 and the value. */
 export function encodeXattrReply(value: Uint8Array | null): Uint8Array {
-  return value ? new ByteWriter(value.length + 1).u8(1).raw(value).take() : new Uint8Array(0);
+  return value ? shared.begin().u8(1).raw(value).take() : new Uint8Array(0);
 }
 
 export function decodeXattrReply(body: Uint8Array): Uint8Array | null {
   return body.length === 0 ? null : Uint8Array.from(body.subarray(1));
 }
 
-/** Numbers in a fixed order: seek [offset], grant [begin, end], statistics in the order of FileSystemStatistics. */
+/** Numbers in a fixed order: seek [offset], promised [bytes], grant [begin, end], statistics in the order of FileSystemStatistics. */
 export function encodeNumbersReply(numbers: readonly number[]): Uint8Array {
-  const writer = new ByteWriter(64).varint(numbers.length);
+  const writer = shared.begin().varint(numbers.length);
   for (const number of numbers) writer.varint(number);
   return writer.take();
 }

@@ -17,10 +17,12 @@ export interface Entry {
 }
 
 const entryVersion = 1;
+/** One for the process: encoding is synchronous. */
+const shared = new ByteWriter(1024);
 
 export function encodeEntry(entry: Entry): Uint8Array {
   const command = encodeCommand(entry.command);
-  const writer = new ByteWriter(command.length + 32).u8(entryVersion);
+  const writer = shared.begin().u8(entryVersion);
   if (entry.clientId === null) writer.u8(0);
   else writer.u8(1).raw(Buffer.from(entry.clientId, "hex")).varint(entry.seq);
   return writer.raw(command).take();

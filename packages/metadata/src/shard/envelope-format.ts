@@ -20,9 +20,11 @@ export interface CommandEnvelope {
 
 const formPlain = 1;
 const formPayload = 2;
+/** One for the process: encoding is synchronous. */
+const shared = new ByteWriter(1024);
 
 export function encodeEnvelope({ command, payload }: CommandEnvelope): Uint8Array {
-  const writer = new ByteWriter(command.length + 16);
+  const writer = shared.begin();
   if (payload === null) writer.u8(formPlain);
   else writer.u8(formPayload).varint(payload.sizeBytes).u32(payload.crc);
   return writer.raw(command).take();

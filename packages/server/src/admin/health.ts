@@ -17,6 +17,8 @@ export interface HealthFacts {
   /** Fragments that are missing and have no drive to go to. */
   readonly homelessFragments: number;
   readonly repairProblems: readonly string[];
+  /** What the state was found to contradict itself in. */
+  readonly damage: readonly string[];
   /** Copies of the state, and how many there should be. */
   readonly stateCopies: number;
   readonly stateCopiesWanted: number;
@@ -58,17 +60,24 @@ function criticalOf(facts: HealthFacts): string[] {
     found.push("the drives are full up to the reserve: writes get ENOSPC; delete files or add a drive: cfs admin drive add DIR");
   }
   for (const { path, freeBytes, reserveBytes, hasBallast } of facts.rooms) {
-    // Writes of cfs end where the reserve begins, so this was done by others.
+    // Writes of cfs end where the reserve begins: this is the work of others, as a rule.
     if (hasBallast || freeBytes >= reserveBytes) continue;
     const [left, wanted] = [freeBytes, reserveBytes].map((bytes) => `${Math.floor(bytes / (1 << 20))} MiB`);
     found.push(
-      `${path} has ${left} left, of the ${wanted} that cfs needs there for its log and for deletes: other files fill the drive; remove some`,
+      `${path} has ${left} left, of the ${wanted} that cfs needs there for its log and for deletes: remove files that are not of cfs, or delete some of cfs`,
     );
   }
-  found.push(...facts.repairProblems.slice(0, problemsShown));
-  const more = facts.repairProblems.length - problemsShown;
-  if (more > 0) found.push(`${more} more fragments could not be repaired`);
+  found.push(...shortened(facts.repairProblems, "more fragments could not be repaired"));
+  if (facts.damage.length > 0) {
+    found.push("the state contradicts itself, and nothing was given up for it; to put it right: cfs fsck --repair");
+    found.push(...shortened(facts.damage, "more contradictions"));
+  }
   return found;
+}
+
+function shortened(lines: readonly string[], rest: string): string[] {
+  const more = lines.length - problemsShown;
+  return more > 0 ? [...lines.slice(0, problemsShown), `${more} ${rest}`] : [...lines];
 }
 
 function warningsOf(facts: HealthFacts): string[] {

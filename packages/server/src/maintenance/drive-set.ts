@@ -275,7 +275,8 @@ export class DriveSet {
     const parts: DriveParts = { io, clock, random };
     mustBeOutsideCfs([path]);
     const identity = await readIdentity(io, path).catch((reason: unknown) => {
-      if (CfsError.from(reason).code === "NOT_FOUND") return null;
+      const { code } = CfsError.from(reason);
+      if (code === "NOT_FOUND" || code === "NOT_DIRECTORY") return null;
       throw reason;
     });
     if (identity === null) {
@@ -341,7 +342,10 @@ export class DriveSet {
     }
   }
 
-  /** Puts a new drive in the place of another, which is emptied, or rebuilt when it is lost. Goes on in the background. */
+  /**
+   * Puts a new drive in the place of another, which is emptied, or rebuilt when it is lost. Goes on in the background. Where the directory holds
+   * the very drive that is to be replaced, that drive is back: nothing is lost, and nothing moves.
+   */
   replace(word: string, newPath: string): Promise<ShownDrive> {
     return this.#inTurn(async () => {
       const member = memberNamed(this.#members, word);
@@ -349,8 +353,10 @@ export class DriveSet {
       if (member.drive !== null && member.path === path) {
         throw new CfsError("INVALID", `${path} is in service as drive ${member.driveId}; name another directory, or take it away first`);
       }
+      if (this.#moves.some(({ driveId }) => driveId === member.driveId))
+        throw new CfsError("BUSY", `drive ${member.driveId} is being emptied or rebuilt already; see: cfs admin status`);
       const added = await this.#add(path);
-      await this.#leave(member, "replace", false);
+      if (added.driveId !== member.driveId) await this.#leave(member, "replace", false);
       return this.#shown(added);
     });
   }

@@ -43,7 +43,7 @@ test("a wrong header names segment and drive, a missing drive is one line with a
   expect(await findingsOf(fsck(parts, { repair: false }, never))).toEqual([isOf]);
 
   segments.removeDrive(4);
-  const absent = `drive 4abcdef0 (/srv/d5) is not there: ${lost} fragments of it are missing; bring it back or replace it: cfs admin drive replace`;
+  const absent = `drive 4abcdef0 (/srv/d5) is not there: ${lost} fragments of it are missing; bring it back, or put another in its place: cfs admin drive replace|add`;
   expect(await findingsOf(fsck(parts, { repair: false }, never))).toEqual([isOf, absent]);
   const scrubbed = await findingsOf(scrub(parts, { driveId: "", bytesPerSecondMax: 0 }, null, never));
   expect(scrubbed).toEqual([

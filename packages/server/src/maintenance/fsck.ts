@@ -79,6 +79,7 @@ class FsckRun {
 
   async run(signal: AbortSignal): Promise<void> {
     const problems = await this.#checkNamespace(signal);
+    if (problems.length === 0) this.#parts.engine.state.damage.clear();
     for (const line of await this.#described(problems, signal)) this.#tell(line);
     await this.#checkFragments(signal);
     if (this.#isRepair) {
@@ -124,6 +125,7 @@ class FsckRun {
       for (const line of await this.#described(added, signal)) this.#tell(line);
       for (const problem of added) known.add(keyOf(problem));
     }
+    if (wrong.length === 0) this.#parts.engine.state.damage.clear();
     const still = new Set(wrong.map(keyOf));
     for (const key of known) if (!still.has(key)) this.#repaired++;
   }

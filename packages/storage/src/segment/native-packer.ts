@@ -10,9 +10,11 @@ import type { BufferPool } from "../device/buffer-pool.ts";
 import type { PackedChunk, PackedSegment, PackPiece, PackTarget, SegmentPacker } from "./segment-packer.ts";
 
 const pageBytes = 4096;
+/** One for the process: encoding is synchronous. */
+const shared = new ByteWriter(16);
 
 export function encodeOrigin(ino: number, offsetBytes: number): Uint8Array {
-  return new ByteWriter(16).i64(ino).i64(offsetBytes).take();
+  return shared.begin().i64(ino).i64(offsetBytes).take();
 }
 
 export function decodeOrigin(bytes: Uint8Array): { ino: number; offsetBytes: number } {

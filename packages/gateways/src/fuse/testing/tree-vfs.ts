@@ -279,9 +279,9 @@ export class TreeVfs implements Vfs {
   }
 
   read(handle: number, offsetBytes: number, lengthBytes: number, wait?: VfsWait): Awaitable<ReadResult> {
-    const signal = this.delay === null ? undefined : wait?.signal;
+    const isDelayed = this.delay !== null;
     return this.#later(() => {
-      if (signal?.aborted === true) throw new CfsError("INTERRUPTED", "the caller was interrupted");
+      if (isDelayed && wait?.isInterrupted === true) throw new CfsError("INTERRUPTED", "the caller was interrupted");
       const node = this.#opened(handle);
       const end = Math.max(offsetBytes, Math.min(node.attributes.sizeBytes, offsetBytes + lengthBytes));
       const part = node.data.subarray(offsetBytes, end);

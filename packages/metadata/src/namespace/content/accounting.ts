@@ -5,10 +5,12 @@
  * and every one that leaves is released, through the same Accounts; what is merely cut is released whole and acquired in parts.
  * A segment is a candidate for the compactor while less than half of its stored bytes are live, or none.
  * Of a chunk that extents point at in part, that part is live: so overwrites make a segment thin although each of its chunks is still needed.
+ *
+ * Counters that are wrong already, by damage or a fault, stop nobody: what contradicts itself is noted for fsck, and stays on the safe side. References and the
+ * bytes behind them are two witnesses; only when both say that nothing is left is something given back.
  */
-import { assert } from "@cfs/core";
 import type { SegmentId } from "@cfs/core";
-import type { ChunkRecord, ExtentSource, Inode, Segment } from "../records.ts";
+import type { ChunkRecord, ExtentSource, Inode, Segment, Usage } from "../records.ts";
 import type { ContentState } from "../state.ts";
 
 interface JournalDelta {
@@ -82,13 +84,13 @@ export class Accounts {
     return delta;
   }
 
-  #segment(id: SegmentId): Segment {
+  #segment(id: SegmentId): Segment | null {
     if (this.#last?.segment.id === id) return this.#last.segment;
     this.#segments ??= new Map();
     let touched = this.#segments.get(id);
     if (touched === undefined) {
       const segment = this.#content.segment(id);
-      assert(segment !== null, "an extent points at a segment that exists");
+      if (segment === null) return null;
       this.#content.setSegment(id, segment);
       touched = { segment, liveBefore: segment.liveBytes };
       this.#segments.set(id, touched);
@@ -99,13 +101,17 @@ export class Accounts {
 
   #reference(id: SegmentId, chunkIndex: number, sign: 1 | -1, bytes: number): void {
     const segment = this.#segment(id);
-    const chunk = segment.chunks[chunkIndex];
-    assert(chunk !== undefined, "an extent points at a chunk that exists");
-    assert(sign === 1 || chunk.refs > 0, "a chunk has as many references as extents that point at it");
+    const chunk = segment?.chunks[chunkIndex];
+    if (segment === null || chunk === undefined) {
+      this.#content.noteDamage(`an extent points at chunk ${chunkIndex} of segment ${id}, which is not there`);
+      return;
+    }
     const liveBefore = liveBytesOf(chunk);
-    chunk.refs += sign;
-    // An estimate that decides about compaction only: a wrong one, which fsck finds, is no reason to stop.
-    chunk.extentBytes = chunk.refs === 0 ? 0 : Math.max(0, chunk.extentBytes + bytes);
+    const refs = chunk.refs + sign;
+    chunk.extentBytes = Math.max(0, chunk.extentBytes + bytes);
+    chunk.refs = chunk.extentBytes > 0 ? Math.max(1, refs) : Math.max(0, refs);
+    if (chunk.refs !== refs) this.#content.noteDamage(`chunk ${chunkIndex} of segment ${id} counted fewer references than it had`);
+    if (chunk.refs === 0) chunk.extentBytes = 0;
     segment.liveBytes += liveBytesOf(chunk) - liveBefore;
   }
 
@@ -119,7 +125,7 @@ export class Accounts {
     }
     usage.reservedBytes += this.#reservedBytes;
     usage.journalLiveBytes += this.#journalBytes;
-    assert(usage.reservedBytes >= 0 && usage.journalLiveBytes >= 0 && usage.allocatedBytes >= 0, "sums of usage are not negative");
+    this.#notNegative(usage);
     for (const [fileId, delta] of this.#journals ?? []) this.#finishJournal(fileId, delta);
     for (const { segment, liveBefore } of this.#segments?.values() ?? []) {
       usage.segmentLiveBytes += segment.liveBytes - liveBefore;
@@ -127,12 +133,21 @@ export class Accounts {
     }
   }
 
+  #notNegative(usage: Usage): void {
+    for (const name of ["reservedBytes", "journalLiveBytes", "allocatedBytes"] as const) {
+      if (usage[name] >= 0) continue;
+      this.#content.noteDamage(`the sum of ${name} was too small by ${-usage[name]}`);
+      usage[name] = 0;
+    }
+  }
+
   #finishJournal(fileId: number, delta: JournalDelta): void {
     if (delta.extents === 0 && delta.bytes === 0) return;
     const use = this.#content.journalFile(fileId) ?? { fileId, liveExtents: 0, liveBytes: 0 };
-    const liveExtents = use.liveExtents + delta.extents;
-    const liveBytes = use.liveBytes + delta.bytes;
-    assert(liveExtents >= 0 && liveBytes >= 0, "a journal file has no more dead than live extents");
+    const liveBytes = Math.max(0, use.liveBytes + delta.bytes);
+    const liveExtents = Math.max(liveBytes > 0 ? 1 : 0, use.liveExtents + delta.extents);
+    if (liveExtents !== use.liveExtents + delta.extents || liveBytes !== use.liveBytes + delta.bytes)
+      this.#content.noteDamage(`journal file ${fileId} counted fewer living extents than it had`);
     this.#content.setJournalFile(fileId, liveExtents === 0 ? null : { fileId, liveExtents, liveBytes });
   }
 

@@ -150,6 +150,7 @@ export class World {
   /** Recounts everything. */
   async check(): Promise<void> {
     this.flush();
+    expect([...this.server.damage]).toEqual([]);
     expect(await checkState(this.kv)).toEqual([]);
   }
 }
