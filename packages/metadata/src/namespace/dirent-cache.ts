@@ -3,6 +3,7 @@
  *
  * Why nested: looking up (parent number, name) builds no key string, and a listing needs the dirty entries of one directory in order.
  * Invariant: as in RecordCache. The hash of a name is taken only when the store is asked or written.
+ * Of a directory that was made since this cache began, and of which nothing was forgotten yet, every name is known: the store is not asked for others.
  */
 import type { InodeNumber, Name } from "@cfs/core";
 import type { KvKey, KvWrite, OrderedKv } from "../kv/ordered-kv.ts";
@@ -10,6 +11,9 @@ import { nameHash } from "./cookie.ts";
 import { direntKey } from "./keys.ts";
 import { decodeDirent, encodeDirent } from "./record-format.ts";
 import type { Dirent } from "./records.ts";
+
+/** Directories made are counted in thousands; past this all of them are looked up again. */
+const wholeMax = 16_384;
 
 type Entries = Map<Name, Dirent | null>;
 type Directories = Map<InodeNumber, Entries>;
@@ -26,6 +30,8 @@ function entriesOf(directories: Directories, parent: InodeNumber): Entries {
 export class DirentCache {
   readonly #kv: Pick<OrderedKv, "get">;
   readonly #generationMax: number;
+  /** Directories of which every name that there is lies here. */
+  readonly #whole: Set<InodeNumber> = new Set();
   #dirty: Directories = new Map();
   #dirtyCount = 0;
   #young: Directories = new Map();
@@ -56,11 +62,18 @@ export class DirentCache {
     if (dirent !== undefined) return dirent;
     dirent = this.#old.get(parent)?.get(name);
     if (dirent === undefined) {
+      if (this.#whole.has(parent)) return null;
       const bytes = this.#kv.get(direntKey(parent, nameHash(name), name));
       dirent = bytes === null ? null : decodeDirent(bytes);
     }
     this.#keep(parent, name, dirent);
     return dirent;
+  }
+
+  /** A directory that is new, and so empty. */
+  made(directory: InodeNumber): void {
+    if (this.#whole.size === wholeMax) this.#whole.clear();
+    this.#whole.add(directory);
   }
 
   #keep(parent: InodeNumber, name: Name, dirent: Dirent | null): void {
@@ -69,6 +82,7 @@ export class DirentCache {
     entries.set(name, dirent);
     this.#youngCount += entries.size - before;
     if (this.#youngCount < this.#generationMax) return;
+    for (const forgotten of this.#old.keys()) this.#whole.delete(forgotten);
     this.#old = this.#young;
     this.#oldCount = this.#youngCount;
     this.#young = new Map();

@@ -12,6 +12,7 @@ import type { ClientId, InodeNumber, Name, SegmentId } from "@cfs/core";
 import type { KvKey, KvWrite, OrderedKv } from "../kv/ordered-kv.ts";
 import * as content from "./content-format.ts";
 import { DirentCache } from "./dirent-cache.ts";
+import { FreshInodes } from "./fresh-inodes.ts";
 import * as keys from "./keys.ts";
 import type { ScanParts } from "./kv-scan.ts";
 import { ScanWindows } from "./kv-scan.ts";
@@ -62,6 +63,7 @@ export class KvState implements State, ContentState {
   readonly #xattrs: RecordCache<KvKey, Uint8Array>;
   readonly #orphans: RecordCache<InodeNumber, ClientId>;
   readonly #zombies: RecordCache<InodeNumber, true>;
+  readonly #fresh: FreshInodes = new FreshInodes();
   readonly #truncations: RecordCache<InodeNumber, number>;
   readonly #regions: RecordCache<KvKey, Region>;
   readonly #runs: RecordCache<InodeNumber, RegionRuns>;
@@ -171,6 +173,7 @@ export class KvState implements State, ContentState {
 
   addInode(inode: Inode): void {
     this.#inodes.set(inode.ino, inode);
+    if (inode.kind === "directory") this.#dirents.made(inode.ino);
   }
 
   changeInode(inode: Inode): void {
@@ -238,6 +241,14 @@ export class KvState implements State, ContentState {
 
   isZombie(ino: InodeNumber): boolean {
     return this.#zombies.get(ino) !== null;
+  }
+
+  granted(begin: number, end: number): void {
+    this.#fresh.granted(begin, end);
+  }
+
+  takeFresh(ino: InodeNumber): boolean {
+    return this.#fresh.take(ino);
   }
 
   truncation(ino: InodeNumber): number | null {

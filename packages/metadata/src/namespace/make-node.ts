@@ -86,7 +86,7 @@ export function isFreshInode(state: State, ino: InodeNumber, context: ApplyConte
   const content = state.content;
   if (content === null) return true;
   if (context.clientId !== null && !isGranted(content, ino, context.clientId)) return false;
-  return state.inode(ino) === null && !content.isZombie(ino);
+  return content.takeFresh(ino) || (state.inode(ino) === null && !content.isZombie(ino));
 }
 
 function isGranted(content: ContentState, ino: InodeNumber, clientId: NonNullable<ApplyContext["clientId"]>): boolean {

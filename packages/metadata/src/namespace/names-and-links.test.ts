@@ -66,6 +66,8 @@ describe("making", () => {
     expect(make(ino, "b")).toBe(22);
     expect(make(inodeNumber(2_000_000, 0), "b")).toBe(22);
     const zombie = world.newInode();
+    expect(make(zombie, "z")).toBe(0);
+    world.server.removeInode(world.server.inode(zombie) ?? expect.unreachable("it was made"));
     world.server.setZombie(zombie, true);
     expect(make(zombie, "b")).toBe(22);
   });

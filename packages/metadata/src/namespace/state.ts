@@ -59,6 +59,11 @@ export interface ContentState {
   setZombie(ino: InodeNumber, isZombie: boolean): void;
   isZombie(ino: InodeNumber): boolean;
 
+  /** Inode counts that were granted just now: nothing has them yet. */
+  granted(begin: number, end: number): void;
+  /** True when `ino` is surely in no use, without a look at the store; it counts as taken from then on. */
+  takeFresh(ino: InodeNumber): boolean;
+
   /** A truncate to this size goes on in steps: it is ended whatever happens. */
   truncation(ino: InodeNumber): number | null;
   setTruncation(ino: InodeNumber, sizeBytes: number | null): void;

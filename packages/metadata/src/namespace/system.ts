@@ -63,6 +63,7 @@ export function grantInodes(state: State, command: GrantInodes): Outcome {
   const last = session.grants.at(-1);
   if (last?.end === begin) last.end = end;
   else session.grants.push({ begin, end });
+  content.granted(begin, end);
   return done;
 }
 
