@@ -65,19 +65,14 @@ export class Place {
   }
 }
 
+/** For the program that runs this test. */
+export function serverArguments(drives: readonly string[], flags: readonly string[] = []): string[] {
+  const data = drives.flatMap((drive) => ["--data", drive]);
+  return [...nodeFlags, "server", "start", ...data, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", ...flags];
+}
+
 async function startServer(drives: readonly string[], flags: readonly string[]): Promise<Server> {
-  const args = [
-    ...nodeFlags,
-    "server",
-    "start",
-    ...drives.flatMap((drive) => ["--data", drive]),
-    "--listen",
-    "127.0.0.1:0",
-    "--http",
-    "127.0.0.1:0",
-    ...flags,
-  ];
-  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.execPath, serverArguments(drives, flags), { stdio: ["ignore", "pipe", "pipe"] });
   let text = "";
   const ready = Promise.withResolvers<RegExpExecArray>();
   const listen = (chunk: Buffer): void => {

@@ -103,7 +103,7 @@ function printSpace(details: NodeDetails, ui: Ui): void {
       row("state", space.stateBytes, "copies of the namespace"),
       row("other", space.otherBytes, "what was deleted a moment ago, and files that are not of cfs"),
       ...(space.absentBytes === 0 ? [] : [row("absent", -space.absentBytes, "counted above, but on drives that are missing")]),
-      row("prepared", space.preparedBytes, "set aside for the next fragments and journal files; counts as free"),
+      row("prepared", space.preparedBytes, "set aside for the next fragments and journal files, and ballast; counts as free"),
       row("reserve", space.reserveBytes, "kept free for deletes, compaction and rebuild"),
       row("free", space.freeBytes, "for new data and its parity"),
       row("total", space.rawTotalBytes, "of the file systems under the drives"),

@@ -417,6 +417,11 @@ export class SessionClient implements Remote {
     return (decodeNumbersReply((await this.#ask({ kind: "seek", ino, offsetBytes, whence })).body, 1) as [number])[0];
   }
 
+  async promisedBytes(ino: InodeNumber, offsetBytes: number, lengthBytes: number): Promise<number> {
+    const { body } = await this.#ask({ kind: "promised", ino, offsetBytes, lengthBytes });
+    return (decodeNumbersReply(body, 1) as [number])[0];
+  }
+
   async statistics(): Promise<FileSystemStatistics> {
     const numbers = decodeNumbersReply((await this.#ask({ kind: "statistics" })).body, 7);
     const [blockSizeBytes, blocks, blocksFree, blocksAvailable, files, filesFree, nameBytesMax] = numbers as [

@@ -17,7 +17,7 @@ export { KvState, kvStateDefaults } from "./namespace/kv-state.ts";
 export type { KvStateOptions } from "./namespace/kv-state.ts";
 export { isName, nameBytesMax, nameError, targetBytesMax } from "./namespace/names.ts";
 export { isInGroup, isOwnerOrRoot, isStickyRefusal, mayAccess, mayExecute, mayRead, mayWrite } from "./namespace/permission.ts";
-export { locate, seek, seekData, seekHole } from "./namespace/queries.ts";
+export { locate, promisedBytes, seek, seekData, seekHole } from "./namespace/queries.ts";
 export type { Piece } from "./namespace/queries.ts";
 export { mendItemsMax, nameOfLost } from "./namespace/mend.ts";
 export type { Mend, MendItem } from "./namespace/mend.ts";
@@ -42,6 +42,7 @@ export {
   listRegions,
   listSegments,
   listSessions,
+  listTruncations,
   listZombies,
 } from "./namespace/state-scans.ts";
 export type { ListedRegion } from "./namespace/state-scans.ts";
@@ -79,7 +80,16 @@ export { GroupEntries } from "./shard/group-entries.ts";
 export type { PayloadPlace } from "./shard/group-entries.ts";
 export { decodeEnvelope, encodeEnvelope, hasPayload } from "./shard/envelope-format.ts";
 export { noUpdate } from "./shard/group-log.ts";
-export type { GroupId, GroupLog, GroupLogStatistics, GroupUpdate, Payload, PayloadUse } from "./shard/group-log.ts";
+export type {
+  AppendOptions,
+  GroupId,
+  GroupLog,
+  GroupLogRoom,
+  GroupLogStatistics,
+  GroupUpdate,
+  Payload,
+  PayloadUse,
+} from "./shard/group-log.ts";
 export { decodeGroupRecords, encodeGroupRecord } from "./shard/group-record-format.ts";
 export type { GroupRecord } from "./shard/group-record-format.ts";
 export { GroupReplay } from "./shard/group-replay.ts";

@@ -3,14 +3,15 @@
  *
  * Beside the drives that are named, those come along that joined while the server ran, and those that were removed stay out: the drives' own list
  * of themselves says which (maintenance/drive-book.ts). With `isDegraded`, drives that cannot be used are left out as long as one can.
+ * A first start that was stopped anywhere is ended by the next one: before any drive has an identity it begins anew, after that it goes on.
  * Invariant: nothing is written to any directory before all of them were looked at.
  */
 import { readdir } from "node:fs/promises";
 import { resolve } from "node:path";
 import { CfsError } from "@cfs/core";
 import type { ClusterId, Logger, NodeId } from "@cfs/core";
-import { checkNew, Drive, openDrives as openExisting, readIdentity } from "@cfs/storage";
-import type { DriveIdentity, DriveParts } from "@cfs/storage";
+import { checkNew, Drive, finishFormat, openDrives as openExisting, readIdentity } from "@cfs/storage";
+import type { DriveIdentity, DriveParts, PreparedDrive } from "@cfs/storage";
 import { readBook } from "./maintenance/drive-book.ts";
 import type { BookEntry } from "./maintenance/drive-book.ts";
 import { mustBeFit, mustBeOutsideCfs } from "./new-drives.ts";
@@ -62,7 +63,7 @@ export async function openDrives(parts: OpenDrivesParts, data: readonly string[]
   if (isNew) await mustBeFit(paths);
   const { list, unusable, book } = isNew
     ? { list: await format(parts, paths), unusable: [], book: [] }
-    : await openKnown(parts, looks, options);
+    : await openKnown(parts, await finished(parts, looks), options);
   const [first] = list;
   if (!first) throw new CfsError("INVALID", "no drive was opened");
   const { clusterId, nodeId } = first.identity;
@@ -99,6 +100,20 @@ function directoryError(path: string, reason: unknown): CfsError {
     });
   if (code === "ENOTDIR") return new CfsError("NOT_DIRECTORY", `${path} is not a directory; --data takes directories`, { cause: reason });
   return new CfsError(code === "EACCES" ? "ACCESS_DENIED" : "IO", `${path} cannot be read (${code ?? "unknown"})`, { cause: reason });
+}
+
+/** Drives that were being made when the first start was stopped are made to their end. */
+async function finished(parts: OpenDrivesParts, looks: readonly Look[]): Promise<readonly Look[]> {
+  const owner = looks.find(({ identity }) => identity !== null)?.identity;
+  if (!owner) return looks;
+  return Promise.all(
+    looks.map(async (one) => {
+      if (one.identity !== null || one.error !== null) return one;
+      const identity = await finishFormat(parts, one.path, owner);
+      if (identity !== null) parts.logger.info("a drive was made to its end: the start before was stopped", { path: one.path });
+      return { ...one, identity };
+    }),
+  );
 }
 
 async function openKnown(
@@ -199,11 +214,13 @@ async function format(parts: OpenDrivesParts, paths: readonly string[]): Promise
   for (const path of paths) await checkNew(io, path);
   const id = (): string => Buffer.from(random.bytes(new Uint8Array(16))).toString("hex");
   const owner = { clusterId: id() as ClusterId, nodeId: id() as NodeId };
+  const prepared: PreparedDrive[] = [];
   const drives: Drive[] = [];
   try {
-    for (const path of paths) drives.push(await Drive.format(parts, path, owner));
+    for (const path of paths) prepared.push(await Drive.prepare(parts, path, owner));
+    for (const drive of prepared) drives.push(await drive.commit());
   } catch (reason) {
-    for (const drive of drives) drive.close();
+    for (const drive of prepared) drive.cancel();
     throw reason;
   }
   logger.info("a new cluster was made", { clusterId: owner.clusterId, drives: drives.length });

@@ -6,7 +6,7 @@
  */
 import { assert, CfsError } from "@cfs/core";
 import type { ClientId, InodeNumber, Name } from "@cfs/core";
-import { listDirectory, nameCookie, seek } from "@cfs/metadata";
+import { listDirectory, nameCookie, promisedBytes, seek } from "@cfs/metadata";
 import type { ClientCommand, Inode, NamedDirent } from "@cfs/metadata";
 import type { FileSystemStatistics, ListedEntry, ReadResult, Remote, RemoteListener } from "@cfs/vfs";
 import type { MemoryServer } from "./memory-server.ts";
@@ -124,6 +124,10 @@ export class MemoryRemote implements Remote {
       if (found === null) throw new CfsError("NO_DEVICE", `nothing after ${offsetBytes} of inode ${ino}`);
       return found;
     });
+  }
+
+  promisedBytes(ino: InodeNumber, offsetBytes: number, lengthBytes: number): Promise<number> {
+    return this.#call("promisedBytes", () => promisedBytes(this.#server.state, ino, offsetBytes, lengthBytes));
   }
 
   statistics(): Promise<FileSystemStatistics> {

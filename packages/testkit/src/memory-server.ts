@@ -144,8 +144,7 @@ export class MemoryServer {
   }
 
   get availableBytes(): number {
-    const usage = this.state.usage();
-    return Math.max(0, this.options.capacityBytes - usage.allocatedBytes - usage.reservedBytes);
+    return Math.max(0, this.options.capacityBytes - this.state.usage().allocatedBytes);
   }
 
   statistics(): FileSystemStatistics {

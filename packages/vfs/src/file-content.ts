@@ -21,6 +21,7 @@ import { pieceBytesMax } from "./payload-pool.ts";
 import { quickError } from "./quick-error.ts";
 import { cutResult, emptyResult, memoryResult } from "./read-results.ts";
 import type { Remote } from "./remote.ts";
+import { newQuestion } from "./space-gate.ts";
 import type { SpaceGate, SpaceQuestion } from "./space-gate.ts";
 import type { Awaitable, Caller, ReadResult, VfsWait, WriteOptions } from "./vfs.ts";
 
@@ -95,7 +96,7 @@ export class FileContent {
     if (offsetBytes < 0) throw quickError("INVALID", `write at ${offsetBytes}`);
     if (data.length === 0) return 0;
     if (data.length > pieceBytesMax) return this.#writePieces(file, offsetBytes, data, options);
-    const space: SpaceQuestion = { isFresh: false };
+    const space = newQuestion();
     let bytes = data;
     let isWritten = false;
     const written = this.#commands.change(() => {
@@ -131,7 +132,7 @@ export class FileContent {
   #writeAt(file: FileHandle, offsetBytes: number, data: Uint8Array, options: WriteOptions, space: SpaceQuestion): number {
     const inode = this.inodeOf(file.ino);
     if (offsetBytes + data.length > fileSizeMax) throw quickError("FILE_TOO_LARGE", `write of ${data.length} bytes at ${offsetBytes}`);
-    this.#space.check(data.length, space);
+    this.#space.check(data.length, space, { ino: inode.ino, offsetBytes, lengthBytes: data.length });
     const setTimes = !(options.fromPageCache && this.#options.kernelOwnsTimes);
     this.writeBytes(inode, offsetBytes, data, options.caller ?? file.caller, options.killSetId, setTimes);
     return data.length;

@@ -16,6 +16,7 @@ import type { FileHandle } from "./handles.ts";
 import type { PartialState } from "./partial-state.ts";
 import { quickError } from "./quick-error.ts";
 import type { Remote } from "./remote.ts";
+import { newQuestion } from "./space-gate.ts";
 import type { SpaceGate, SpaceQuestion } from "./space-gate.ts";
 import type { Awaitable, Caller } from "./vfs.ts";
 
@@ -61,7 +62,7 @@ export class FileRanges {
     const action = actionOf(mode);
     if (!canWrite(file)) throw quickError("BAD_HANDLE", `handle ${file.handle} is not open for writing`);
     if (offsetBytes < 0 || lengthBytes <= 0) throw quickError("INVALID", `fallocate of ${lengthBytes} bytes at ${offsetBytes}`);
-    const space: SpaceQuestion = { isFresh: false };
+    const space = newQuestion();
     return this.#commands.change(() => {
       const inode = this.#content.inodeOf(file.ino);
       if (offsetBytes + lengthBytes > fileSizeMax)
@@ -108,7 +109,7 @@ export class FileRanges {
     if ((from.flags & openAccessMask) === openWriteOnly) throw quickError("BAD_HANDLE", `handle ${from.handle} is not open for reading`);
     if (!canWrite(to) || (to.flags & openAppend) !== 0) throw quickError("BAD_HANDLE", `handle ${to.handle} is not open for plain writing`);
     if (fromOffsetBytes < 0 || toOffsetBytes < 0 || lengthBytes < 0) throw quickError("INVALID", "copy with a negative offset");
-    const space: SpaceQuestion = { isFresh: false };
+    const space = newQuestion();
     return this.#commands.change(() => {
       const source = this.#content.inodeOf(from.ino);
       const target = this.#content.inodeOf(to.ino);

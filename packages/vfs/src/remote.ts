@@ -64,5 +64,7 @@ export interface Remote {
   read(ino: InodeNumber, offsetBytes: number, lengthBytes: number, wait?: VfsWait): Promise<ReadResult>;
   /** SEEK_DATA 3, SEEK_HOLE 4. */
   seek(ino: InodeNumber, offsetBytes: number, whence: number): Promise<number>;
+  /** How many bytes of the range fallocate has set aside: they can be written when no space is left otherwise. */
+  promisedBytes(ino: InodeNumber, offsetBytes: number, lengthBytes: number): Promise<number>;
   statistics(): Promise<FileSystemStatistics>;
 }

@@ -3,8 +3,9 @@
  * when nobody is left to be told.
  *
  * When room seems short, the caller waits until everything sent is durable (then the server's number is fresh, and nothing is
- * counted twice); with nothing on its way the server is asked. Only then the write fails.
+ * counted twice); with nothing on its way the server is asked. Only then the write fails, unless fallocate has set space aside for its range.
  */
+import type { InodeNumber } from "@cfs/core";
 import { MustWait } from "./attempts.ts";
 import type { Durability } from "./durability.ts";
 import { quickError } from "./quick-error.ts";
@@ -13,6 +14,19 @@ import type { Remote } from "./remote.ts";
 /** What one operation has learnt so far; a new one for each. */
 export interface SpaceQuestion {
   isFresh: boolean;
+  /** Bytes of the range that were set aside; null before the server was asked. */
+  promisedBytes: number | null;
+}
+
+export function newQuestion(): SpaceQuestion {
+  return { isFresh: false, promisedBytes: null };
+}
+
+/** What is written. */
+export interface WrittenRange {
+  readonly ino: InodeNumber;
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
 }
 
 export class SpaceGate {
@@ -24,10 +38,15 @@ export class SpaceGate {
     this.#durability = parts.durability;
   }
 
-  /** Inside a step, before its first change. */
-  check(needBytes: number, question: SpaceQuestion): void {
-    if (needBytes <= this.#durability.spaceLeftBytes) return;
-    if (question.isFresh && this.#durability.isAllDurable) throw quickError("NO_SPACE", `no room for ${needBytes} bytes`);
+  /** Inside a step, before its first change. `range`: where bytes of a file go that may have space already. */
+  check(needBytes: number, question: SpaceQuestion, range: WrittenRange | null = null): void {
+    if (needBytes - (question.promisedBytes ?? 0) <= Math.max(0, this.#durability.spaceLeftBytes)) return;
+    if (question.isFresh && this.#durability.isAllDurable) {
+      if (range === null || question.promisedBytes !== null) throw quickError("NO_SPACE", `no room for ${needBytes} bytes`);
+      throw new MustWait(async () => {
+        question.promisedBytes = await this.#remote.promisedBytes(range.ino, range.offsetBytes, range.lengthBytes);
+      });
+    }
     throw new MustWait(async () => {
       await this.#refresh();
       question.isFresh = true;

@@ -20,6 +20,7 @@ import { reap } from "./remove-node.ts";
 import { rename } from "./rename.ts";
 import type { ApplyContext, ContentState, Outcome, State } from "./state.ts";
 import { closeSession, format, grantInodes, openSession, setDrive } from "./system.ts";
+import { intendTruncate } from "./truncate.ts";
 import { writeSegment } from "./write-segment.ts";
 import { write } from "./write.ts";
 import { setXattr } from "./xattr.ts";
@@ -62,6 +63,8 @@ export function applyCommand(state: State, command: Command, context: ApplyConte
       return dropSegment(state, command);
     case "dropContent":
       return dropContent(state, command);
+    case "intendTruncate":
+      return intendTruncate(state, command);
     case "setDrive":
       return setDrive(state, command);
     case "format":

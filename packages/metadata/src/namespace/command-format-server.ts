@@ -34,6 +34,7 @@ const typeNumbers = {
   setDrive: 40,
   format: 41,
   mend: 42,
+  intendTruncate: 43,
 } as const;
 
 function writeNewSegment(writer: ByteWriter, segment: NewSegment): void {
@@ -141,6 +142,9 @@ export function writeServerCommand(writer: ByteWriter, command: ServerCommand): 
     case "dropContent":
       writer.varint(command.ino).varint(command.regionsMax);
       return undefined;
+    case "intendTruncate":
+      writer.varint(command.ino).varint(command.sizeBytes === null ? 0 : command.sizeBytes + 1);
+      return undefined;
     case "setDrive":
       return writeDrive(writer, command.drive);
     case "format":
@@ -168,6 +172,11 @@ export function readServerCommand(reader: ByteReader, type: number): ServerComma
       return { type: "dropSegment", segment: readSegmentId(reader) };
     case typeNumbers.dropContent:
       return { type: "dropContent", ino: readInodeNumber(reader), regionsMax: reader.varint() };
+    case typeNumbers.intendTruncate: {
+      const ino = readInodeNumber(reader);
+      const coded = reader.varint();
+      return { type: "intendTruncate", ino, sizeBytes: coded === 0 ? null : coded - 1 };
+    }
     case typeNumbers.setDrive:
       return { type: "setDrive", drive: readDrive(reader) };
     case typeNumbers.format:

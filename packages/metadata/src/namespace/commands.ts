@@ -215,6 +215,13 @@ export interface DropContent {
   readonly regionsMax: number;
 }
 
+/** A truncate to `sizeBytes` begins that takes several commands; null: there is none. The command that reaches the size ends it. */
+export interface IntendTruncate {
+  readonly type: "intendTruncate";
+  readonly ino: InodeNumber;
+  readonly sizeBytes: number | null;
+}
+
 export interface SetDrive {
   readonly type: "setDrive";
   readonly drive: DriveRecord;
@@ -243,6 +250,7 @@ export type Command =
   | Relocate
   | DropSegment
   | DropContent
+  | IntendTruncate
   | SetDrive
   | Format
   | Mend;

@@ -184,6 +184,18 @@ export function decodeSegment(bytes: Uint8Array): Segment {
   return { id, generation, k, m, fragmentBytes, segmentBytes, places, chunks, liveBytes };
 }
 
+/** The size that the file is to have in the end. */
+export function encodeTruncation(sizeBytes: number): Uint8Array {
+  return shared.u8(version).varint(sizeBytes).take();
+}
+
+export function decodeTruncation(bytes: Uint8Array): number {
+  const reader = begin(bytes, "a truncation record");
+  const sizeBytes = reader.varint();
+  reader.end();
+  return sizeBytes;
+}
+
 export function encodeJournalFile(use: JournalFileUse): Uint8Array {
   return shared.u8(version).varint(use.fileId).varint(use.liveExtents).varint(use.liveBytes).take();
 }

@@ -8,6 +8,7 @@
  *     M|ino8               which regions exist            U              usage sums
  *     O|ino8               orphan: unlinked but open      B              superblock
  *     Z|ino8               content without inode          A              applied log index (written by the driver)
+ *     T|ino8               a truncate that goes in steps
  *
  * Invariant: one letter per kind of record, never used for another; every char code is 0 to 255.
  */
@@ -107,6 +108,10 @@ export function zombieKey(ino: InodeNumber): KvKey {
   return `Z${big8(ino)}`;
 }
 
+export function truncationKey(ino: InodeNumber): KvKey {
+  return `T${big8(ino)}`;
+}
+
 export function segmentKey(id: SegmentId): KvKey {
   return `S${big8(id)}`;
 }
@@ -123,7 +128,7 @@ export function sessionKey(clientId: ClientId): KvKey {
   return `C${clientId}`;
 }
 
-/** The number in a key of a letter and one 8-byte number: I, M, O, Z, S, G. */
+/** The number in a key of a letter and one 8-byte number: I, M, O, Z, T, S, G. */
 export function parseNumberKey(key: KvKey): number {
   assert(key.length === 9, "the key is a letter and 8 bytes");
   return number8(key, 1);

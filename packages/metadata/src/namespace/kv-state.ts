@@ -62,6 +62,7 @@ export class KvState implements State, ContentState {
   readonly #xattrs: RecordCache<KvKey, Uint8Array>;
   readonly #orphans: RecordCache<InodeNumber, ClientId>;
   readonly #zombies: RecordCache<InodeNumber, true>;
+  readonly #truncations: RecordCache<InodeNumber, number>;
   readonly #regions: RecordCache<KvKey, Region>;
   readonly #runs: RecordCache<InodeNumber, RegionRuns>;
   readonly #segments: RecordCache<SegmentId, Segment>;
@@ -80,6 +81,11 @@ export class KvState implements State, ContentState {
     this.#xattrs = new RecordCache(kv, { keyOf: sameKey, encode: (value) => value, decode: (bytes) => bytes }, max.xattrs);
     this.#orphans = new RecordCache(kv, { keyOf: keys.orphanKey, encode: encodeOrphan, decode: decodeOrphan }, max.others);
     this.#zombies = new RecordCache(kv, { keyOf: keys.zombieKey, ...markKind }, max.others);
+    this.#truncations = new RecordCache(
+      kv,
+      { keyOf: keys.truncationKey, encode: content.encodeTruncation, decode: content.decodeTruncation },
+      max.others,
+    );
     this.#regions = new RecordCache(kv, { keyOf: sameKey, encode: content.encodeRegion, decode: content.decodeRegion }, max.regions);
     this.#runs = new RecordCache(kv, { keyOf: keys.runsKey, encode: content.encodeRuns, decode: content.decodeRuns }, max.others);
     this.#segments = new RecordCache(
@@ -106,6 +112,7 @@ export class KvState implements State, ContentState {
       this.#xattrs,
       this.#orphans,
       this.#zombies,
+      this.#truncations,
       this.#regions,
       this.#runs,
       this.#segments,
@@ -135,10 +142,11 @@ export class KvState implements State, ContentState {
   }
 
   /** What a scan of one kind of record needs (kv-scan.ts, state-scans.ts). */
-  scanParts(kind: "orphans" | "zombies" | "regions" | "segments" | "candidates" | "journalFiles" | "sessions"): ScanParts {
+  scanParts(kind: "orphans" | "zombies" | "truncations" | "regions" | "segments" | "candidates" | "journalFiles" | "sessions"): ScanParts {
     const caches = {
       orphans: this.#orphans,
       zombies: this.#zombies,
+      truncations: this.#truncations,
       regions: this.#regions,
       segments: this.#segments,
       candidates: this.#candidates,
@@ -230,6 +238,14 @@ export class KvState implements State, ContentState {
 
   isZombie(ino: InodeNumber): boolean {
     return this.#zombies.get(ino) !== null;
+  }
+
+  truncation(ino: InodeNumber): number | null {
+    return this.#truncations.get(ino);
+  }
+
+  setTruncation(ino: InodeNumber, sizeBytes: number | null): void {
+    this.#truncations.set(ino, sizeBytes);
   }
 
   segment(id: SegmentId): Segment | null {

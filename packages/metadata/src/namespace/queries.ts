@@ -3,6 +3,7 @@
  *
  * Inline data is the inode's own business: `locate` is for inodes with extents, `seek` answers for both.
  */
+import type { InodeNumber } from "@cfs/core";
 import type { ContentState } from "./state.ts";
 import { piecesOf, visitExtents } from "./content/file-ranges.ts";
 import type { Piece } from "./content/file-ranges.ts";
@@ -25,6 +26,16 @@ export function locate(content: ContentState, inode: Inode, offsetBytes: number,
 export function seek(content: ContentState, inode: Inode, offsetBytes: number, whence: number): number | null {
   if (offsetBytes < 0 || offsetBytes >= inode.sizeBytes) return null;
   return whence === seekData ? nextData(content, inode, offsetBytes) : nextHole(content, inode, offsetBytes);
+}
+
+/** How much of the range is reserved: what is written there takes space that was set aside for it. */
+export function promisedBytes(content: ContentState, ino: InodeNumber, offsetBytes: number, lengthBytes: number): number {
+  let bytes = 0;
+  visitExtents(content, ino, offsetBytes, offsetBytes + lengthBytes, (_offset, extent) => {
+    if (extent.source.kind === "reserved") bytes += extent.lengthBytes;
+    return true;
+  });
+  return bytes;
 }
 
 function nextData(content: ContentState, inode: Inode, offsetBytes: number): number | null {

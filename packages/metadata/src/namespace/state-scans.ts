@@ -7,7 +7,7 @@
 import { assert } from "@cfs/core";
 import type { ClientId, InodeNumber, SegmentId } from "@cfs/core";
 import type { KvEntry, KvKey } from "../kv/ordered-kv.ts";
-import { decodeJournalFile, decodeRegion, decodeSegment } from "./content-format.ts";
+import { decodeJournalFile, decodeRegion, decodeSegment, decodeTruncation } from "./content-format.ts";
 import { firstNameCookie, hashAfterCookie, nameHashMax } from "./cookie.ts";
 import * as keys from "./keys.ts";
 import { scanMerged } from "./kv-scan.ts";
@@ -64,6 +64,15 @@ export async function listOrphans(
 export async function listZombies(state: KvState, after: InodeNumber | 0, limit: number): Promise<InodeNumber[]> {
   const entries = await scanKind(state, "zombies", "Z", after === 0 ? null : keys.zombieKey(after), limit);
   return entries.map(({ key }) => keys.parseNumberKey(key) as InodeNumber);
+}
+
+export async function listTruncations(
+  state: KvState,
+  after: InodeNumber | 0,
+  limit: number,
+): Promise<{ readonly ino: InodeNumber; readonly sizeBytes: number }[]> {
+  const entries = await scanKind(state, "truncations", "T", after === 0 ? null : keys.truncationKey(after), limit);
+  return entries.map(({ key, value }) => ({ ino: keys.parseNumberKey(key) as InodeNumber, sizeBytes: decodeTruncation(value) }));
 }
 
 export async function listCandidates(state: KvState, after: SegmentId | 0, limit: number): Promise<SegmentId[]> {

@@ -59,6 +59,10 @@ export interface ContentState {
   setZombie(ino: InodeNumber, isZombie: boolean): void;
   isZombie(ino: InodeNumber): boolean;
 
+  /** A truncate to this size goes on in steps: it is ended whatever happens. */
+  truncation(ino: InodeNumber): number | null;
+  setTruncation(ino: InodeNumber, sizeBytes: number | null): void;
+
   segment(id: SegmentId): Segment | null;
   setSegment(id: SegmentId, segment: Segment | null): void;
   /** Lists or unlists a segment as dead or thin, for the compactor. */

@@ -5,10 +5,12 @@
  */
 import type { ErrorCode } from "@cfs/core";
 import { Accounts } from "./content/accounting.ts";
+import type { IntendTruncate } from "./commands.ts";
 import { dropFrom } from "./content/file-ranges.ts";
+import { done, fail } from "./outcome.ts";
 import type { Inode } from "./records.ts";
 import { regionBytes } from "./records.ts";
-import type { ContentState, State } from "./state.ts";
+import type { ContentState, Outcome, State } from "./state.ts";
 
 /** Region numbers have 32 bits: 4 PiB. */
 export const fileSizeMax: number = regionBytes * 0x1_0000_0000;
@@ -53,6 +55,14 @@ function truncateExtents(content: ContentState | null, inode: Inode, sizeBytes: 
   const accounts = new Accounts(content);
   dropFrom(content, accounts, inode.ino, sizeBytes);
   accounts.finish(inode);
+  const intended = content.truncation(inode.ino);
+  if (intended !== null && sizeBytes <= intended) content.setTruncation(inode.ino, null);
+}
+
+export function intendTruncate({ content }: State, { ino, sizeBytes }: IntendTruncate): Outcome {
+  if (content === null) return fail("INVALID");
+  content.setTruncation(ino, sizeBytes);
+  return done;
 }
 
 /** `kept` comes from `truncateReads`. The inode has been announced as changing. */

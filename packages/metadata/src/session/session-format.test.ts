@@ -34,6 +34,7 @@ const request: fc.Arbitrary<Request> = fc.oneof(
   fc.record({ kind: fc.constant("xattr" as const), ino, name: fc.string() }),
   fc.record({ kind: fc.constant("read" as const), ino, offsetBytes: count, lengthBytes: count }),
   fc.record({ kind: fc.constant("seek" as const), ino, offsetBytes: count, whence: fc.integer({ min: 0, max: 255 }) }),
+  fc.record({ kind: fc.constant("promised" as const), ino, offsetBytes: count, lengthBytes: count }),
   fc.record({ kind: fc.constant("statistics" as const) }),
   fc.record({ kind: fc.constant("grant" as const) }),
 );

@@ -13,7 +13,7 @@ import type { Command } from "../namespace/commands.ts";
 import { decodeInode, readInode, readKind, writeInode, writeKind } from "../namespace/record-format.ts";
 import type { Inode, NamedDirent } from "../namespace/records.ts";
 
-export const sessionVersion = 2;
+export const sessionVersion = 3;
 
 /** The most entries that one directory page may ask for. */
 export const pageEntriesMax = 4096;
@@ -32,7 +32,9 @@ export type Request =
   | { readonly kind: "read"; readonly ino: InodeNumber; readonly offsetBytes: number; readonly lengthBytes: number }
   | { readonly kind: "seek"; readonly ino: InodeNumber; readonly offsetBytes: number; readonly whence: number }
   | { readonly kind: "statistics" }
-  | { readonly kind: "grant" };
+  | { readonly kind: "grant" }
+  /** How many bytes of a range fallocate has set aside. */
+  | { readonly kind: "promised"; readonly ino: InodeNumber; readonly offsetBytes: number; readonly lengthBytes: number };
 
 export type ClientMessage =
   /** `mountpoint` and `host` are for people (status); `durableSeq` is the last that this client saw acknowledged. */
@@ -66,7 +68,7 @@ export type ServerMessage =
 /** One for the process: encoding is synchronous, and an ArrayBuffer for each message costs more than the message. */
 const shared = new ByteWriter(8192);
 
-const requestKinds = ["inode", "dirent", "directory", "xattr", "read", "seek", "statistics", "grant"] as const;
+const requestKinds = ["inode", "dirent", "directory", "xattr", "read", "seek", "statistics", "grant", "promised"] as const;
 
 export function encodeClientMessage(message: ClientMessage): Uint8Array {
   const writer = shared.begin();
@@ -116,6 +118,7 @@ function encodeRequest(writer: ByteWriter, request: Request): void {
       writer.varint(request.ino).utf8(request.name);
       break;
     case "read":
+    case "promised":
       writer.varint(request.ino).varint(request.offsetBytes).varint(request.lengthBytes);
       break;
     case "seek":
@@ -187,6 +190,7 @@ function decodeRequest(reader: ByteReader): Request {
     case "xattr":
       return { kind, ino: reader.varint() as InodeNumber, name: reader.utf8() };
     case "read":
+    case "promised":
       return { kind, ino: reader.varint() as InodeNumber, offsetBytes: reader.varint(), lengthBytes: reader.varint() };
     case "seek":
       return { kind, ino: reader.varint() as InodeNumber, offsetBytes: reader.varint(), whence: reader.u8() };
@@ -306,7 +310,7 @@ export function decodeXattrReply(body: Uint8Array): Uint8Array | null {
   return body.length === 0 ? null : Uint8Array.from(body.subarray(1));
 }
 
-/** Numbers in a fixed order: seek [offset], grant [begin, end], statistics in the order of FileSystemStatistics. */
+/** Numbers in a fixed order: seek [offset], promised [bytes], grant [begin, end], statistics in the order of FileSystemStatistics. */
 export function encodeNumbersReply(numbers: readonly number[]): Uint8Array {
   const writer = shared.begin().varint(numbers.length);
   for (const number of numbers) writer.varint(number);

@@ -3,7 +3,8 @@
  *
  * Invariants that the log keeps: an append is durable, all of it, when its promise resolves; appends become durable in the order of the calls;
  * after a crash the log is a prefix of what was appended, with everything in it that was acknowledged, or opening it fails. What it shows in
- * `groups` changes only when it is durable. After a failed write nothing is durable any more: the log is broken until it is opened again.
+ * `groups` changes only when it is durable. After a failed write nothing is durable any more: the log is broken until it is opened again. A full
+ * drive is no failure: appends wait.
  */
 import type { CfsError } from "@cfs/core";
 import type { Entry, HardState, SnapshotMeta } from "raft-ts";
@@ -56,17 +57,26 @@ export interface GroupLogStatistics {
   readonly entryBytes: number;
 }
 
+/** On the drive. `low`: the next file cannot be made; appends go on as long as the newest one has room. `none`: appends wait. */
+export type GroupLogRoom = "enough" | "low" | "none";
+
+export interface AppendOptions {
+  /** Ends a wait for room with INTERRUPTED. Then it is not known what was written: the log is broken. */
+  readonly signal?: AbortSignal;
+}
+
 export interface GroupLog {
   /** Every group that the log knows, as it is durable. */
   readonly groups: ReadonlyMap<GroupId, GroupEntries>;
-  /** One write for all groups; resolves when it is durable. Rejects when the log is broken. */
-  append(updates: readonly GroupUpdate[]): Promise<void>;
+  /** One write for all groups; resolves when it is durable. Waits while the drive is full. Rejects when the log is broken. */
+  append(updates: readonly GroupUpdate[], options?: AppendOptions): Promise<void>;
   /** NOT_FOUND when it is not here, CORRUPT when it cannot be trusted. The bytes are the caller's. */
   readPayload(group: GroupId, index: number): Promise<Uint8Array>;
   /** Lets old files go; what is needed of them is written again at the end. To be called now and then; does nothing while there is room. */
   reclaim(isInUse: PayloadUse): Promise<void>;
   readonly fileCount: number;
-  /** Above its bound: refuse new work until something was compacted. */
+  readonly room: GroupLogRoom;
+  /** Above its bound, or the drive is short of room: refuse new work until something was compacted. */
   readonly isFull: boolean;
   /** Why nothing can be written any more, or null. */
   readonly broken: CfsError | null;

@@ -316,6 +316,7 @@ export class MultiRaft<Result> {
   /** The group, when it may take new work. */
   #ready(group: GroupId): GroupReplica<Result> {
     this.#checkOpen();
+    if (this.#parts.log.room !== "enough") throw new CfsError("AGAIN", "the drive of the group log has no room");
     if (this.#parts.log.isFull) throw new CfsError("AGAIN", "the group log is full: it waits for states to become durable");
     return this.#group(group);
   }
@@ -432,7 +433,9 @@ export class MultiRaft<Result> {
       await work().catch((reason: unknown) => problems.push(reason));
     };
     const updates = [...this.#groups.values()].flatMap((replica) => replica.lastUpdate() ?? []);
-    if (wasOpen && updates.length > 0 && this.#parts.log.broken === null) await attempt(() => this.#parts.log.append(updates));
+    const { log } = this.#parts;
+    // Commit indexes only: a start works without them, so a full drive is not waited for.
+    if (wasOpen && updates.length > 0 && log.broken === null && log.room === "enough") await attempt(() => log.append(updates));
     for (const replica of [...this.#groups.values()].toReversed()) await attempt(() => replica.close(this.#closedError()));
     this.#groups.clear();
     this.#awake.clear();

@@ -31,6 +31,8 @@ export class Turns<Result> {
   readonly #aside: Set<Promise<void>> = new Set();
   #isScheduled = false;
   #isStopped = false;
+  /** Ends a write that waits for room on the drive. */
+  readonly #patience: AbortController = new AbortController();
   #turn: Promise<void> | null = null;
 
   constructor(parts: TurnParts<Result>) {
@@ -80,6 +82,7 @@ export class Turns<Result> {
   /** Stops, and waits for what runs. */
   async close(): Promise<void> {
     this.stop();
+    this.#patience.abort();
     await this.#turn;
     await Promise.all(this.#aside);
     this.#dirty.clear();
@@ -132,7 +135,7 @@ export class Turns<Result> {
     const updates = works.filter(({ mustWrite, replica }) => mustWrite && !replica.isClosed).map(({ update }) => update);
     if (updates.length === 0) return;
     const beginMs = this.#parts.clock.monotonicMs();
-    await this.#parts.log.append(updates);
+    await this.#parts.log.append(updates, { signal: this.#patience.signal });
     this.#parts.onWritten(updates.length, this.#parts.clock.monotonicMs() - beginMs);
   }
 

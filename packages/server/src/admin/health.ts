@@ -60,11 +60,11 @@ function criticalOf(facts: HealthFacts): string[] {
     found.push("the drives are full up to the reserve: writes get ENOSPC; delete files or add a drive: cfs admin drive add DIR");
   }
   for (const { path, freeBytes, reserveBytes, hasBallast } of facts.rooms) {
-    // Writes of cfs end where the reserve begins, so this was done by others.
+    // Writes of cfs end where the reserve begins: this is the work of others, as a rule.
     if (hasBallast || freeBytes >= reserveBytes) continue;
     const [left, wanted] = [freeBytes, reserveBytes].map((bytes) => `${Math.floor(bytes / (1 << 20))} MiB`);
     found.push(
-      `${path} has ${left} left, of the ${wanted} that cfs needs there for its log and for deletes: other files fill the drive; remove some`,
+      `${path} has ${left} left, of the ${wanted} that cfs needs there for its log and for deletes: remove files that are not of cfs, or delete some of cfs`,
     );
   }
   found.push(...shortened(facts.repairProblems, "more fragments could not be repaired"));

@@ -58,15 +58,15 @@ export class NodeStatus {
     const { report } = engine.capacity;
     const usage = engine.state.content.usage();
     const health = this.health();
-    const usedBytes = usage.segmentLiveBytes + usage.journalLiveBytes;
+    const usedBytes = usage.segmentLiveBytes + usage.journalLiveBytes + usage.reservedBytes;
     return {
       clusterId: this.#options.clusterId,
       nodeId: this.#options.nodeId,
       version: this.#options.version,
       uptimeMs: this.uptimeMs,
-      capacityBytes: usedBytes + report.freeBytes,
+      capacityBytes: usage.segmentLiveBytes + usage.journalLiveBytes + report.freeBytes,
       usedBytes,
-      availableBytes: report.availableBytes,
+      availableBytes: engine.capacity.availableBytes,
       atRiskBytes: usage.journalLiveBytes,
       connections: engine.sessions.sessions.filter(({ isConnected }) => isConnected).length,
       drives: driveSet.list(),
@@ -92,7 +92,7 @@ export class NodeStatus {
       damage: [...engine.state.damage],
       stateCopies: store.directories.length,
       stateCopiesWanted: Math.min(stateCopiesWanted, open.length),
-      availableBytes: report.availableBytes,
+      availableBytes: engine.capacity.availableBytes,
       rooms: report.drives.map((room) => {
         const drive = driveSet.members.find(({ index }) => index === room.drive)?.drive ?? null;
         return { ...room, path: drive?.path ?? "", hasBallast: drive === null || drive.ballast.bytes > 0 };

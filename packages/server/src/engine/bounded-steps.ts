@@ -3,11 +3,11 @@
  * seconds to truncate (65 ms per 1,024 regions, most of it for the reference counts of segments).
  *
  * Every step leaves a state that a program could have made itself: a truncate drops the end first, a file is never shorter at first and then longer;
- * a punch or fallocate has done a part. When server and client die in between, that is what is left; when only one of them does, the client's command
- * is still there and ends it. The generator is asked for the next step after the last one was applied, and returns what is left to do as the command itself.
+ * a punch or fallocate has done a part. A truncate is ended whoever dies in between: its first step notes in the state what is intended, the last one takes
+ * the note away, and `endTruncations` goes on from there at start. Of a punch or fallocate a part may be left when both server and client die. The generator is asked for the next step after the last one was applied, and returns what is left to do as the command itself.
  */
 import { fileSizeMax, regionBytes } from "@cfs/metadata";
-import type { Allocate, ClientCommand, KvState, SetAttributes } from "@cfs/metadata";
+import type { Allocate, ClientCommand, Command, KvState, SetAttributes } from "@cfs/metadata";
 
 /** Regions that one command changes at most. */
 export const regionsPerStep = 1024;
@@ -16,21 +16,29 @@ export function isDivisible(command: ClientCommand): boolean {
   return command.type === "allocate" || (command.type === "setAttributes" && command.sizeBytes !== null);
 }
 
-export function* stepsOf(state: KvState, command: ClientCommand): Generator<ClientCommand, ClientCommand, void> {
+export function* stepsOf(state: KvState, command: ClientCommand): Generator<Command, ClientCommand, void> {
   if (command.type === "setAttributes" && command.sizeBytes !== null) return yield* truncateSteps(state, command, command.sizeBytes);
   if (command.type !== "allocate") return command;
   return command.action === "punch" ? yield* punchSteps(state, command) : yield* fillSteps(command);
 }
 
-function* truncateSteps(state: KvState, command: SetAttributes, sizeBytes: number): Generator<ClientCommand, ClientCommand, void> {
-  for (;;) {
+/** Only the size; the rest of the command comes with its last step. */
+export function truncateOnly(command: SetAttributes, sizeBytes: number): SetAttributes {
+  return { ...command, sizeBytes, mode: null, uid: null, gid: null, atime: null, mtime: null, ctime: null };
+}
+
+function* truncateSteps(state: KvState, command: SetAttributes, sizeBytes: number): Generator<Command, ClientCommand, void> {
+  for (let isFirst = true; ; isFirst = false) {
     const inode = state.inode(command.ino);
     if (!inode?.hasExtents || sizeBytes >= inode.sizeBytes) return command;
     const cut = cutBefore(state, command, Math.ceil(sizeBytes / regionBytes), Number.MAX_SAFE_INTEGER);
     // What is reserved past the end of the file goes with the first step, however much it is.
     const stepBytes = cut === null ? 0 : Math.min(cut * regionBytes, inode.sizeBytes - 1);
     if (stepBytes <= sizeBytes) return command;
-    yield { ...command, sizeBytes: stepBytes, mode: null, uid: null, gid: null, atime: null, mtime: null, ctime: null };
+    if (isFirst) yield { type: "intendTruncate", ino: command.ino, sizeBytes };
+    // Somebody else has ended it: the client came back on another connection.
+    else if (state.content.truncation(command.ino) !== sizeBytes) return command;
+    yield truncateOnly(command, stepBytes);
   }
 }
 

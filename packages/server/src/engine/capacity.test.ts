@@ -65,11 +65,20 @@ test("journal files are a thirty-second part of the smallest drive, from 4 to 64
 
 test("what is written is taken off until the drives are measured again, and what is prepared there is adjusted", async () => {
   let freeBytes = 4 * gib;
+  let promised = 0;
   const given: number[][] = [];
   const prepared = { bytes: () => 0, adjust: async (...room: number[]) => void given.push(room) };
   const measure = async () => [{ drive: 3, device: 1, totalBytes: 10 * gib, freeBytes }];
-  const capacity = await Capacity.open({ measure, prepared, clock: systemClock(), logger: silentLogger }, 1 << 30);
+  const capacity = await Capacity.open(
+    { measure, prepared, promisedBytes: () => promised, clock: systemClock(), logger: silentLogger },
+    1 << 30,
+  );
   expect(capacity.availableBytes).toBe(3 * gib);
+  promised = gib;
+  expect(capacity.availableBytes).toBe(2 * gib - gib / 32);
+  promised = 3 * gib;
+  expect(capacity.availableBytes).toBe(0);
+  promised = 0;
   capacity.spend(gib);
   expect([capacity.availableBytes, capacity.isVague]).toEqual([2 * gib, false]);
   capacity.spend(gib);

@@ -43,6 +43,8 @@ export interface CapacityReport {
 
 const reserveShare = 0.02;
 const reserveBytesMin = 1 << 30;
+/** What is promised needs room for tables, headers and padding too when it is written. */
+const promisedOverhead = 1 / 32;
 /** A small test drive keeps at most this share back. */
 const reserveShareMax = 0.1;
 
@@ -128,6 +130,8 @@ function userBytes(free: readonly number[]): number {
 export interface CapacityParts {
   readonly measure: () => Promise<readonly DriveSpace[]>;
   readonly prepared: Pick<PreparedSpace, "bytes" | "adjust">;
+  /** User bytes that fallocate has set aside and nobody has written yet: they are no longer there for others. */
+  readonly promisedBytes: () => number;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -162,7 +166,8 @@ export class Capacity {
 
   /** User data that still fits. */
   get availableBytes(): number {
-    return Math.max(0, this.#report.availableBytes - this.#spentBytes);
+    const promisedBytes = Math.ceil(this.#parts.promisedBytes() * (1 + promisedOverhead));
+    return Math.max(0, this.#report.availableBytes - this.#spentBytes - promisedBytes);
   }
 
   /** User data is being written: it counts until the drives are measured again, uncompressed. */

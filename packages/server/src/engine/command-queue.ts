@@ -8,9 +8,10 @@
  */
 import { CfsError } from "@cfs/core";
 import type { ClientId } from "@cfs/core";
+import { promisedBytes } from "@cfs/metadata";
 import type { ClientCommand, KvState, Proposed, ShardDriver, ShardLog, Write } from "@cfs/metadata";
 import type { BufferPool } from "@cfs/storage";
-import { isDivisible, stepsOf } from "./bounded-steps.ts";
+import { isDivisible, stepsOf, truncateOnly } from "./bounded-steps.ts";
 import type { Capacity } from "./capacity.ts";
 import type { PackQueue } from "./pack-queue.ts";
 import { givePayload } from "./payload-pool.ts";
@@ -134,9 +135,15 @@ export class CommandQueue {
   /** Refused without a trace on the drives when they are full up to the reserve. */
   async #store(group: Group): Promise<StoredSegment> {
     const { capacity, writer } = this.#parts;
-    if (capacity.availableBytes <= 0) throw fullError();
+    if (!group.writes.every(({ command }) => this.#hasRoom(command))) throw fullError();
     capacity.spend(group.bytes);
     return writer.write(piecesOf(group));
+  }
+
+  /** While there is any, or where space was set aside for the whole write. */
+  #hasRoom({ ino, offsetBytes, lengthBytes }: Write): boolean {
+    const { capacity, state } = this.#parts;
+    return capacity.availableBytes > 0 || promisedBytes(state.content, ino, offsetBytes, lengthBytes) === lengthBytes;
   }
 
   #work(): void {
@@ -178,13 +185,33 @@ export class CommandQueue {
     const { state, driver } = this.#parts;
     const steps = stepsOf(state, command);
     for (let step = steps.next(); ; step = steps.next()) {
-      if (step.done) return step.value;
+      if (step.done) {
+        if (this.#isClosed) this.#endTruncate(command);
+        return step.value;
+      }
       const { place, outcome } = driver.propose({ command: step.value, clientId: null, seq: 0, payload: [] });
       // The command itself will fail in the same way, and its sender hears of it.
-      if (outcome.errno !== 0) return command;
+      if (outcome.errno !== 0) {
+        this.#forgetTruncate(command);
+        return command;
+      }
       await driver.durable(place.index);
-      if (this.#isClosed) return command;
+      // A truncate that has begun is ended, though its sender is gone.
+      if (this.#isClosed && command.type !== "setAttributes") return command;
     }
+  }
+
+  #endTruncate(command: ClientCommand): void {
+    const { state, driver } = this.#parts;
+    if (command.type !== "setAttributes" || command.sizeBytes === null || state.content.truncation(command.ino) !== command.sizeBytes)
+      return;
+    driver.propose({ command: truncateOnly(command, command.sizeBytes), clientId: null, seq: 0, payload: [] });
+  }
+
+  #forgetTruncate(command: ClientCommand): void {
+    if (command.type !== "setAttributes") return;
+    const { ino } = command;
+    this.#parts.driver.propose({ command: { type: "intendTruncate", ino, sizeBytes: null }, clientId: null, seq: 0, payload: [] });
   }
 
   async #runGroup(group: Group): Promise<void> {
@@ -247,7 +274,7 @@ export class CommandQueue {
 
   #propose(seq: number, command: ClientCommand, payload: Uint8Array | null): void {
     const { capacity } = this.#parts;
-    if (payload && capacity.availableBytes <= 0) return this.#reject(seq, command, payload, fullError());
+    if (payload && !this.#hasRoom(command as Write)) return this.#reject(seq, command, payload, fullError());
     if (payload) capacity.spend(payload.length);
     const { place, outcome } = this.#logged(seq, command, payload);
     this.#undurable.push({ index: place.index, seq });

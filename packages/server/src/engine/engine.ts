@@ -36,6 +36,7 @@ import { RequestHandler } from "./request-handler.ts";
 import { SegmentWriter } from "./segment-writer.ts";
 import { SessionService } from "./session-service.ts";
 import { Sweeper } from "./sweeper.ts";
+import { endTruncations } from "./truncations.ts";
 
 /** A drive that is open: its identity was checked and it is locked by this process. */
 export interface EngineDrive {
@@ -197,10 +198,13 @@ export class Engine {
       const driver = await SingleReplica.open({ log: journal, store, state, clock, logger }, checkpoints);
       onDurable = (index) => driver.logDurable(index);
       await formatOrCheck(parts, options, state, driver);
+      await endTruncations({ state, driver, clock, logger });
       const segments = await openSegments(parts, options, state);
       const { drives } = parts;
       const prepared = new PreparedSpace({ state, journal, segments, drives, journalFileBytes: fileBytes, logger });
-      const capacity = await Capacity.open({ measure: () => parts.measure((id) => driveIndex(state, id)), prepared, clock, logger });
+      const measure = (): ReturnType<EngineParts["measure"]> => parts.measure((id) => driveIndex(state, id));
+      const promised = (): number => state.content.usage().reservedBytes;
+      const capacity = await Capacity.open({ measure, prepared, promisedBytes: promised, clock, logger });
       const engine = new Engine(parts, { state, journal, driver, segments, capacity, clusterId: options.clusterId, figures });
       onBroken = (error) => {
         driver.logBroken(CfsError.from(error));

@@ -11,6 +11,7 @@ import {
   encodeXattrReply,
   listDirectory,
   nameCookie,
+  promisedBytes,
   seek,
 } from "@cfs/metadata";
 import type { KvState, ListedInode, Request, ShardDriver } from "@cfs/metadata";
@@ -78,6 +79,8 @@ export class RequestHandler {
         return null;
       case "seek":
         return encodeNumbersReply([this.#seek(request)]);
+      case "promised":
+        return encodeNumbersReply([promisedBytes(state.content, request.ino, request.offsetBytes, request.lengthBytes)]);
       case "statistics":
         if (!capacity.isVague) return encodeNumbersReply(statisticsNumbers(state, capacity));
         later(
@@ -159,8 +162,8 @@ function statisticsNumbers(state: KvState, capacity: Capacity): number[] {
   const blockBytes = 4096;
   const usage = state.content.usage();
   const { availableBytes } = capacity;
-  const { freeBytes } = capacity.report;
-  const usedBytes = usage.segmentLiveBytes + usage.journalLiveBytes;
+  const freeBytes = Math.max(0, capacity.report.freeBytes - usage.reservedBytes);
+  const usedBytes = usage.segmentLiveBytes + usage.journalLiveBytes + usage.reservedBytes;
   const inodesFree = 2 ** 37 - usage.inodes;
   return [
     blockBytes,

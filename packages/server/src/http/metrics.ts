@@ -136,7 +136,7 @@ export class Metrics {
       "User data that the drives can hold, with what they hold",
       () => capacity.report.freeBytes + usage().segmentLiveBytes + usage().journalLiveBytes,
     );
-    this.#gauge("cfs_available_bytes", "User data that still fits before the reserve", () => capacity.report.availableBytes);
+    this.#gauge("cfs_available_bytes", "User data that still fits before the reserve", () => capacity.availableBytes);
     this.#gauge("cfs_raw_size_bytes", "File systems under the drives", () => capacity.report.rawTotalBytes);
     this.#gauge("cfs_raw_free_bytes", "Free on the file systems under the drives", () => capacity.report.rawFreeBytes);
     this.#gauge("cfs_reserve_bytes", "Kept free for deletes, compaction and rebuild", () => capacity.report.reserveBytes);

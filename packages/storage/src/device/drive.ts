@@ -15,7 +15,7 @@ import type { Clock, ClusterId, DriveId, NodeId, Random } from "@cfs/core";
 import { Ballast } from "./ballast.ts";
 import type { DriveLock, DriveLocker } from "./drive-lock.ts";
 import { lockDrive } from "./drive-lock.ts";
-import { driveFormat, identityName, readIdentity, writeIdentity } from "./identity.ts";
+import { commitIdentity, driveFormat, identityName, readIdentity, readPendingIdentity, writePendingIdentity } from "./identity.ts";
 import type { DriveIdentity } from "./identity.ts";
 import type { Io } from "./io.ts";
 import { blockBytes, openDurable } from "./io.ts";
@@ -44,14 +44,20 @@ export interface DriveCapacity {
   readonly usableBytes: number;
 }
 
+export interface PreparedDrive {
+  commit(): Promise<Drive>;
+  /** Gives the lock back; after a commit, the drive does that. */
+  cancel(): void;
+}
+
 export interface ProbeResult {
   readonly writeMs: number;
   readonly readMs: number;
 }
 
 const directories = ["journal", "segments", "state"] as const;
-/** What a new file system may hold before cfs comes. */
-const harmless: ReadonlySet<string> = new Set(["lost+found", "lock", `${identityName}.tmp`]);
+/** What a new file system may hold before cfs comes, or holds where cfs was stopped while it made a drive of it. */
+const harmless: ReadonlySet<string> = new Set(["lost+found", "lock", "lock-journal", "probe.tmp", `${identityName}.tmp`]);
 const gibibyte = 2 ** 30;
 
 /** 2 %, at least 1 GiB, but never more than 10 % of a small drive. */
@@ -89,6 +95,14 @@ export class Drive {
 
   /** Makes an empty directory a drive of the cluster and opens it. */
   static async format(parts: DriveParts, path: string, owner: DriveOwner): Promise<Drive> {
+    return (await Drive.prepare(parts, path, owner)).commit();
+  }
+
+  /**
+   * Makes an empty directory ready to be a drive, all but the name of its identity. Where several drives belong together, all are prepared before the first one is
+   * committed: so a drive with an identity proves that the others have theirs, at least pending (`finishFormat`).
+   */
+  static async prepare(parts: DriveParts, path: string, owner: DriveOwner): Promise<PreparedDrive> {
     await checkNew(parts.io, path);
     const lock = (parts.lock ?? lockDrive)(path);
     try {
@@ -97,8 +111,10 @@ export class Drive {
       const createdAt = new Date(parts.clock.wallTime().sec * 1000).toISOString();
       const identity: DriveIdentity = { format: driveFormat, ...owner, driveId, createdAt };
       await makeDirectories(parts.io, path);
-      await writeIdentity(parts.io, path, identity); // Last: what has an identity is whole.
-      return new Drive(parts, path, identity, await Ballast.open(parts.io, path), lock);
+      await writePendingIdentity(parts.io, path, identity);
+      const drive = new Drive(parts, path, identity, await Ballast.open(parts.io, path), lock);
+      // Last: what has an identity is whole.
+      return { commit: () => commitIdentity(parts.io, path).then(() => drive), cancel: () => drive.close() };
     } catch (reason) {
       lock.release();
       throw reason;
@@ -156,12 +172,29 @@ export async function checkNew(io: Io, path: string): Promise<void> {
       `${path} is a drive already, of node ${nodeId} in cluster ${clusterId}; start it with: cfs server start --data ${path}`,
     );
   }
-  const other = names.find((name) => !harmless.has(name));
+  let other = names.find((name) => !harmless.has(name) && !directories.some((directory) => directory === name));
+  for (const name of directories) if (names.includes(name) && (await io.list(`${path}/${name}`)).length > 0) other ??= name;
   if (other !== undefined)
     throw new CfsError(
       "NOT_EMPTY",
       `${path} is not empty: it holds ${other}. Name an empty directory, or empty this one if nothing in it is needed`,
     );
+}
+
+/**
+ * Ends the making of a drive that was stopped after other drives of its owner had their identity. Null where the directory holds no pending identity of this
+ * owner: then it is no drive of his.
+ */
+export async function finishFormat(parts: DriveParts, path: string, owner: DriveOwner): Promise<DriveIdentity | null> {
+  const isOwn = (identity: DriveIdentity | null): boolean => identity?.clusterId === owner.clusterId && identity.nodeId === owner.nodeId;
+  if (!isOwn(await readPendingIdentity(parts.io, path))) return null;
+  const lock = (parts.lock ?? lockDrive)(path);
+  try {
+    await commitIdentity(parts.io, path);
+    return await readIdentity(parts.io, path);
+  } finally {
+    lock.release();
+  }
 }
 
 /** All drives of a node, or none: each must be the owner's, and no drive may come twice, by whatever path. */

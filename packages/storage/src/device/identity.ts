@@ -2,6 +2,9 @@
  * identity.json at the root of every drive: whose it is. A drive without it, or with another's, is refused, so that data is never written
  * into a directory whose drive is not mounted, nor into another cluster's drive.
  *
+ * It is written as identity.json.tmp and gets its name when every drive that is made with it has come so far: whoever is stopped in between can tell
+ * by the pending ones which drives still belong to those that have a name.
+ *
  * { "format": 1, "clusterId": 32 hex, "nodeId": 32 hex, "driveId": 32 hex, "createdAt": ISO time }   (more members may follow: they are kept out)
  */
 import { CfsError } from "@cfs/core";
@@ -10,6 +13,8 @@ import type { ClusterId, DriveId, NodeId } from "@cfs/core";
 import type { Io } from "./io.ts";
 import { openPlain } from "./io.ts";
 
+/** What an identity is called until all drives of a new node have theirs. */
+const pendingName = "identity.json.tmp";
 export const identityName = "identity.json";
 export const driveFormat = 1;
 /** An identity is far smaller; more is no identity. */
@@ -55,8 +60,20 @@ export function parseIdentity(text: string, path: string): DriveIdentity {
   return { format, clusterId: clusterId as ClusterId, nodeId: nodeId as NodeId, driveId: driveId as DriveId, createdAt };
 }
 
-export async function readIdentity(io: Io, directory: string): Promise<DriveIdentity> {
-  const path = `${directory}/${identityName}`;
+export function readIdentity(io: Io, directory: string): Promise<DriveIdentity> {
+  return readFrom(io, `${directory}/${identityName}`);
+}
+
+/** Null where there is none, or what is there was not written to its end. */
+export async function readPendingIdentity(io: Io, directory: string): Promise<DriveIdentity | null> {
+  return readFrom(io, `${directory}/${pendingName}`).catch((reason: unknown) => {
+    const { code } = CfsError.from(reason);
+    if (code === "NOT_FOUND" || code === "CORRUPT") return null;
+    throw reason;
+  });
+}
+
+async function readFrom(io: Io, path: string): Promise<DriveIdentity> {
   const file = await io.open(path, { ...openPlain, readOnly: true });
   try {
     const bytes = Buffer.alloc(Math.min(file.sizeBytes, identityBytesMax));
@@ -67,10 +84,9 @@ export async function readIdentity(io: Io, directory: string): Promise<DriveIden
   }
 }
 
-/** Atomic and durable: a crash leaves the old file, none, or the whole new one. */
-export async function writeIdentity(io: Io, directory: string, identity: DriveIdentity): Promise<void> {
-  const temporary = `${directory}/${identityName}.tmp`;
-  const file = await io.open(temporary, { ...openPlain, create: true });
+/** Durable, but no identity yet. */
+export async function writePendingIdentity(io: Io, directory: string, identity: DriveIdentity): Promise<void> {
+  const file = await io.open(`${directory}/${pendingName}`, { ...openPlain, create: true });
   try {
     await io.truncate(file, 0);
     await io.write(file, [Buffer.from(`${JSON.stringify(identity, null, 2)}\n`)], 0);
@@ -78,5 +94,10 @@ export async function writeIdentity(io: Io, directory: string, identity: DriveId
   } finally {
     await io.close(file);
   }
-  await io.rename(temporary, `${directory}/${identityName}`);
+  await io.syncDirectory(directory);
+}
+
+/** Atomic and durable: from now on the directory is a drive. */
+export function commitIdentity(io: Io, directory: string): Promise<void> {
+  return io.rename(`${directory}/${pendingName}`, `${directory}/${identityName}`);
 }

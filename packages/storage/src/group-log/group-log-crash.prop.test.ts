@@ -75,7 +75,7 @@ const keep = (_: number, index: number): boolean => index % 3 === 0;
 
 /** The log of the model: every update so far, on a drive that never fails. */
 async function reference(updates: readonly GroupUpdate[]): Promise<FileGroupLog> {
-  const log = await openLog(new MemoryIo({ random: seededRandom(1) }), { fileBytes: 8 << 20 });
+  const log = await openLog(new MemoryIo({ random: seededRandom(1) }), { fileBytes: 256 << 10 });
   for (const update of updates) await log.append([update]);
   return log;
 }

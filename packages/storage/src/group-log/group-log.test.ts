@@ -107,7 +107,9 @@ test("files go when nothing in them is needed; a group that stands still does no
   const again = await reopened(io, log);
   expect(viewOf(again)).toEqual(before);
   expect(await again.readPayload(2, 2)).toEqual(new Uint8Array(bytesOf(2, 2, 1, 100)));
-  expect((await io.list(directory)).length).toBe(again.fileCount);
+  const { fileCount } = again;
+  await again.close();
+  expect((await io.list(directory)).length).toBe(fileCount);
 });
 
 test("a payload that the state still uses is kept after its entry was compacted away", async () => {

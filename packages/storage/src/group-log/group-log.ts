@@ -3,26 +3,39 @@
  *
  * One write is in flight at a time, to files opened for direct and durable writing, so a write that is done is durable, with everything
  * before it. What the groups show changes after that. A write that failed leaves the log broken: what is on the drive is not known any more,
- * so nothing is tried again; opening the log reads what is there. Format: sector-format.ts and metadata's group-record-format.ts;
+ * so nothing is tried again; opening the log reads what is there. Only for want of room on the drive an append waits (room.ts). Format: sector-format.ts and metadata's group-record-format.ts;
  * docs/internals/shard.md has the whole story.
  */
 import { assert, ByteWriter, CfsError } from "@cfs/core";
-import type { Logger, Random } from "@cfs/core";
+import type { Clock, Logger, Random } from "@cfs/core";
 import { encodeGroupRecord, GroupEntries } from "@cfs/metadata";
-import type { GroupId, GroupLog, GroupLogStatistics, GroupRecord, GroupUpdate, PayloadUse } from "@cfs/metadata";
+import type {
+  AppendOptions,
+  GroupId,
+  GroupLog,
+  GroupLogRoom,
+  GroupLogStatistics,
+  GroupRecord,
+  GroupUpdate,
+  PayloadUse,
+} from "@cfs/metadata";
 
 import { bufferBytesMax } from "../device/buffer-pool.ts";
 import type { Io } from "../device/io.ts";
-import { createFile, readPlace } from "./log-file.ts";
+import { readPlace } from "./log-file.ts";
 import type { LogFile } from "./log-file.ts";
 import { openLog } from "./log-open.ts";
 import { dropUnused, liveRecords, recordsOf } from "./log-records.ts";
+import { NextFile } from "./next-file.ts";
+import { Room } from "./room.ts";
 import { fileHeaderBytes, FrameBuffer, streamCapacity } from "./sector-format.ts";
 import type { Crc32c, FileHeader } from "./sector-format.ts";
 
 export interface GroupLogParts {
   readonly io: Io;
   readonly crc32c: Crc32c;
+  /** For tries after a while when the drive is full. */
+  readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
 }
@@ -56,6 +69,8 @@ export class FileGroupLog implements GroupLog {
   readonly #settings: GroupLogSettings;
   /** Oldest first; the last one is written. */
   readonly #files: LogFile[] = [];
+  readonly #room: Room;
+  readonly #next: NextFile;
   readonly #memory: Uint8Array;
   readonly #frame: FrameBuffer;
   readonly #writer: ByteWriter = new ByteWriter(1 << 16);
@@ -73,6 +88,8 @@ export class FileGroupLog implements GroupLog {
     this.#settings = settings;
     this.#memory = parts.io.pool.take(settings.frameBytes);
     this.#frame = new FrameBuffer(this.#memory);
+    this.#room = new Room(parts);
+    this.#next = new NextFile({ ...parts, room: this.#room }, settings);
   }
 
   /** Reads the whole log. CORRUPT when anything that was acknowledged is missing or damaged, with the place. */
@@ -86,6 +103,8 @@ export class FileGroupLog implements GroupLog {
         dropUnused(log.groups, file.header.fileId);
         await log.#remove(file);
       }
+      const newest = log.#files.at(-1);
+      if (newest !== undefined) log.#next.begin(newest.header.fileId + 1);
       return log;
     } catch (reason) {
       await log.close();
@@ -102,7 +121,11 @@ export class FileGroupLog implements GroupLog {
   }
 
   get isFull(): boolean {
-    return this.#totalBytes > this.#settings.totalBytesMax;
+    return this.#totalBytes > this.#settings.totalBytesMax || this.#room.state !== "enough";
+  }
+
+  get room(): GroupLogRoom {
+    return this.#room.state;
   }
 
   get #totalBytes(): number {
@@ -115,8 +138,8 @@ export class FileGroupLog implements GroupLog {
     return { ...this.#counts, fileCount: this.#files.length, totalBytes: this.#totalBytes, entryBytes };
   }
 
-  append(updates: readonly GroupUpdate[]): Promise<void> {
-    return this.#inTurn(() => this.#write(recordsOf(updates, this.groups)));
+  append(updates: readonly GroupUpdate[], { signal }: AppendOptions = {}): Promise<void> {
+    return this.#inTurn(() => this.#write(recordsOf(updates, this.groups), signal ?? null));
   }
 
   async readPayload(group: GroupId, index: number): Promise<Uint8Array> {
@@ -153,7 +176,8 @@ export class FileGroupLog implements GroupLog {
   }
 
   async #close(): Promise<void> {
-    await this.#last;
+    await Promise.all([this.#last, this.#room.close()]);
+    await this.#next.close();
     for (const { file } of this.#files.splice(0)) {
       await this.#parts.io.close(file).catch((reason: unknown) => {
         this.#parts.logger.warn("a file of the group log did not close", { path: file.path, reason: CfsError.from(reason).message });
@@ -171,7 +195,7 @@ export class FileGroupLog implements GroupLog {
         return await work();
       } catch (reason) {
         this.#broken = new CfsError("IO", "the group log cannot go on: a write failed", { cause: CfsError.from(reason) });
-        this.#parts.logger.error("the group log is broken", { reason: CfsError.from(reason).message });
+        if (this.#closing === null) this.#parts.logger.error("the group log is broken", { reason: CfsError.from(reason).message });
         throw this.#broken;
       }
     };
@@ -183,16 +207,16 @@ export class FileGroupLog implements GroupLog {
     return result;
   }
 
-  async #write(records: Iterable<GroupRecord>): Promise<void> {
+  async #write(records: Iterable<GroupRecord>, signal: AbortSignal | null = null): Promise<void> {
     for (const record of records) {
       const sizeBytes = this.#sizeOf(record);
-      if (sizeBytes > this.#frame.roomBytes - this.#writer.length) await this.#flush();
+      if (sizeBytes > this.#frame.roomBytes - this.#writer.length) await this.#flush(signal);
       const payload = encodeGroupRecord(this.#writer, record);
       if (payload !== null || this.#writer.length >= 1 << 15) this.#drainWriter();
       this.#pending.push({ record, at: this.#frame.streamBytes });
       if (payload !== null) this.#frame.put(payload);
     }
-    await this.#flush();
+    await this.#flush(signal);
   }
 
   #sizeOf(record: GroupRecord): number {
@@ -212,15 +236,16 @@ export class FileGroupLog implements GroupLog {
   }
 
   /** Writes the frame; what it holds counts from here on. */
-  async #flush(): Promise<void> {
+  async #flush(signal: AbortSignal | null): Promise<void> {
     this.#drainWriter();
     if (this.#frame.streamBytes === 0) return;
     const { io, crc32c } = this.#parts;
-    const log = await this.#fileFor(this.#frame.sizeBytes);
+    const log = await this.#fileFor(this.#frame.sizeBytes, signal);
     const offsetBytes = log.endBytes;
     const bytes = this.#frame.seal(log.header, log.frames + 1, offsetBytes, crc32c);
     // The pool knows its buffers by the object: a direct write takes a view that begins where the buffer does.
-    await io.write(log.file, [new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)], offsetBytes);
+    const write = (): Promise<void> => io.write(log.file, [new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)], offsetBytes);
+    await this.#room.needed(this.#room.whenThere(write), signal);
     log.endBytes += bytes.length;
     log.frames++;
     this.#counts.frameCount++;
@@ -231,10 +256,10 @@ export class FileGroupLog implements GroupLog {
     for (const { record, at } of pending) this.#take(record, log, offsetBytes, at);
   }
 
-  async #fileFor(sizeBytes: number): Promise<LogFile> {
+  async #fileFor(sizeBytes: number, signal: AbortSignal | null): Promise<LogFile> {
     const last = this.#files.at(-1);
     if (last !== undefined && !this.#mustRoll && last.endBytes + sizeBytes <= last.header.sizeBytes) return last;
-    const { clusterId, nodeId, fileBytes, directory } = this.#settings;
+    const { clusterId, nodeId, fileBytes } = this.#settings;
     const header: FileHeader = {
       fileId: (last?.header.fileId ?? 0) + 1,
       nonce: Math.floor(this.#parts.random.next() * 0x1_0000_0000),
@@ -243,9 +268,10 @@ export class FileGroupLog implements GroupLog {
       clusterId,
       nodeId,
     };
-    const file = await createFile(this.#parts, directory, header);
+    const file = await this.#next.take(header, signal);
     this.#files.push(file);
     this.#mustRoll = false;
+    this.#next.begin(header.fileId + 1);
     assert(fileHeaderBytes + sizeBytes <= fileBytes, "a frame fits a file");
     return file;
   }

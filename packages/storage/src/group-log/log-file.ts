@@ -8,7 +8,7 @@ import { CfsError } from "@cfs/core";
 import type { PayloadPlace } from "@cfs/metadata";
 
 import type { Io, IoFile } from "../device/io.ts";
-import { openDurable } from "../device/io.ts";
+import { openDurable, openPlain } from "../device/io.ts";
 import {
   decodeFileHeader,
   decodeSector,
@@ -46,18 +46,50 @@ export function fileIdOf(name: string): number | null {
   return match === null ? null : Number(match[1]);
 }
 
-/** Makes the file and its name durable; on failure nothing is left open. */
-export async function createFile(parts: FileParts, directory: string, header: FileHeader): Promise<LogFile> {
+/** Zeros that are written at once. */
+const zerosBytesMax = 1 << 20;
+
+/** Makes a file of zeros and its name durable; on failure nothing of it stays. */
+export async function makeBlank(parts: FileParts, directory: string, fileId: number, sizeBytes: number): Promise<void> {
   const { io } = parts;
-  const path = `${directory}/${fileName(header.fileId)}`;
-  const file = await io.open(path, { ...openDurable, create: true, exclusive: true });
+  const path = `${directory}/${fileName(fileId)}`;
+  const file = await io.open(path, { ...openPlain, direct: true, create: true, exclusive: true });
+  try {
+    await io.allocate(file, 0, sizeBytes);
+    await writeZeros(io, file, sizeBytes);
+    await io.syncData(file);
+  } catch (reason) {
+    await io.close(file);
+    await io.unlink(path);
+    throw reason;
+  }
+  await io.close(file);
+  await io.syncDirectory(directory);
+}
+
+async function writeZeros(io: Io, file: IoFile, sizeBytes: number): Promise<void> {
+  const zeros = await io.pool.takeOrWait(Math.min(zerosBytesMax, sizeBytes));
+  zeros.fill(0);
+  try {
+    for (let at = 0; at < sizeBytes; at += zeros.length) {
+      // The pool knows its buffers by the object: a direct write takes a view that begins where the buffer does.
+      const view = new Uint8Array(zeros.buffer, zeros.byteOffset, Math.min(zeros.length, sizeBytes - at));
+      await io.write(file, [view], at);
+    }
+  } finally {
+    io.pool.give(zeros);
+  }
+}
+
+/** Gives a blank file its header, durably; on failure nothing is left open, and it may be tried again. */
+export async function beginFile(parts: FileParts, path: string, header: FileHeader): Promise<LogFile> {
+  const { io } = parts;
+  const file = await io.open(path, openDurable);
   const block = io.pool.take(fileHeaderBytes);
   try {
-    await io.allocate(file, 0, header.sizeBytes);
     encodeFileHeader(block, header, parts.crc32c);
     await io.write(file, [block], 0);
     await io.syncData(file);
-    await io.syncDirectory(directory);
     return { path, file, header, endBytes: fileHeaderBytes, frames: 0 };
   } catch (reason) {
     await io.close(file);

@@ -26,6 +26,9 @@ export interface Marker {
   readonly isComplete: boolean;
 }
 
+/** Keys and values as LevelDB gets them: with their checks. */
+export type StoredBatch = readonly { readonly key: Buffer; readonly value: Buffer | null }[];
+
 export interface EngineOptions {
   /** Block cache; default 32 MiB. */
   readonly cacheBytes?: number;
@@ -115,7 +118,7 @@ export class LevelEngine {
   #checked(stored: Buffer, value: Buffer): Uint8Array {
     const end = value.length - 4;
     const content = end >= 0 ? value.subarray(0, end) : null;
-    if (content === null || this.#check(stored, content) !== value.readUInt32LE(end)) {
+    if (content === null || checkOf(stored, content, this.#crc32c) !== value.readUInt32LE(end)) {
       throw new CfsError("CORRUPT", `the state store ${this.directory} holds a wrong value for key ${stored.toString("hex")}`, {
         details: { directory: this.directory },
       });
@@ -123,32 +126,20 @@ export class LevelEngine {
     return content;
   }
 
-  #check(stored: Uint8Array, value: Uint8Array): number {
-    return (this.#crc32c(value) ^ this.#crc32c(stored)) >>> 0;
-  }
-
   /** All of it or nothing, on stable storage when it resolves. */
-  async write(values: ReadonlyMap<KvKey, Uint8Array | null>, marker: Marker): Promise<void> {
+  async write(values: StoredBatch, marker: Marker): Promise<void> {
     assert(this.#snapshot === undefined, "a snapshot is not written to");
     const batch = this.#db.batch();
     try {
-      for (const [key, value] of values) {
-        const stored = storedKey(key);
-        if (value === null) batch.del(stored);
-        else batch.put(stored, this.#storedValue(stored, value));
+      for (const { key, value } of values) {
+        if (value === null) batch.del(key);
+        else batch.put(key, value);
       }
-      batch.put(markerKey, this.#storedValue(markerKey, encodeMarker(marker)));
+      batch.put(markerKey, storedValue(markerKey, encodeMarker(marker), this.#crc32c));
       await batch.write({ sync: true });
     } catch (reason) {
       throw fromLevelError(reason, `write to the state store ${this.directory}`);
     }
-  }
-
-  #storedValue(stored: Uint8Array, value: Uint8Array): Buffer {
-    const bytes = Buffer.allocUnsafe(value.length + 4);
-    bytes.set(value);
-    bytes.writeUInt32LE(this.#check(stored, value), value.length);
-    return bytes;
   }
 
   /** Null in a directory that was never written to. */
@@ -203,6 +194,25 @@ export class LevelEngine {
     if (this.#snapshot === undefined) await this.#db.close();
     else await this.#snapshot.close();
   }
+}
+
+/** Encodes a batch once for all copies. A null value deletes. */
+export function encodeBatch(values: Iterable<readonly [KvKey, Uint8Array | null]>, crc32c: Crc32c): StoredBatch {
+  return Array.from(values, ([plain, value]) => {
+    const key = storedKey(plain);
+    return { key, value: value === null ? null : storedValue(key, value, crc32c) };
+  });
+}
+
+function checkOf(stored: Uint8Array, value: Uint8Array, crc32c: Crc32c): number {
+  return (crc32c(value) ^ crc32c(stored)) >>> 0;
+}
+
+function storedValue(stored: Uint8Array, value: Uint8Array, crc32c: Crc32c): Buffer {
+  const bytes = Buffer.allocUnsafe(value.length + 4);
+  bytes.set(value);
+  bytes.writeUInt32LE(checkOf(stored, value, crc32c), value.length);
+  return bytes;
 }
 
 function storedKey(key: KvKey): Buffer {

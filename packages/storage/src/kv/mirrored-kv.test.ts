@@ -7,7 +7,7 @@ import type { Clock } from "@cfs/core";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { crc32cTable } from "../journal/crc32c.ts";
-import { LevelEngine } from "./level-engine.ts";
+import { encodeBatch, LevelEngine } from "./level-engine.ts";
 import type { Engine, EngineMaker, MirroredKvOptions } from "./kv-options.ts";
 import { MirroredKv } from "./mirrored-kv.ts";
 
@@ -218,14 +218,17 @@ describe("members", () => {
     const lying = (input: Uint8Array): number => (isLying ? 1 : crc32cTable(input));
     const wrong = await LevelEngine.open(join(root, "a"), lying, {});
     await wrong.write(
-      new Map([
-        ["k", bytes("wrong")],
-        ["l", bytes("wrong")],
-      ]),
+      encodeBatch(
+        [
+          ["k", bytes("wrong")],
+          ["l", bytes("wrong")],
+        ],
+        lying,
+      ),
       goodMarker,
     );
     isLying = false;
-    await wrong.write(new Map(), goodMarker);
+    await wrong.write([], goodMarker);
     await wrong.close();
     kv = await openOn(["a", "b"]);
     expect(text(kv.get("k"))).toBe("right");
@@ -248,7 +251,7 @@ describe("members", () => {
     await kv.close();
     await expect(openOn(["a"], { storeId: "other" })).rejects.toThrow(/INVALID.*belongs to node/);
     const engine = await LevelEngine.open(join(root, "a"), crc32cTable);
-    await engine.write(new Map(), { storeId: "node", appliedIndex: 3, batchNumber: 9, isComplete: false });
+    await engine.write([], { storeId: "node", appliedIndex: 3, batchNumber: 9, isComplete: false });
     await engine.close();
     await expect(openOn(["a"])).rejects.toThrow(/CORRUPT: no whole copy/);
   });

@@ -13,7 +13,7 @@ import { assert, CfsError } from "@cfs/core";
 import type { KvEntry, KvKey, KvRange, KvWrite, OrderedKv } from "@cfs/metadata";
 
 import type { Marker } from "./level-engine.ts";
-import { LevelEngine } from "./level-engine.ts";
+import { encodeBatch, LevelEngine } from "./level-engine.ts";
 import { engineOptions, optionsOf } from "./kv-options.ts";
 import type { Engine, EngineMaker, KvSettings, MirroredKvListener, MirroredKvOptions, MirroredKvParts } from "./kv-options.ts";
 import { freshest, openAll } from "./open-members.ts";
@@ -259,6 +259,7 @@ export class MirroredKv implements OrderedKv {
 
   /** The same batch to every member; those that fail, or hang while others are done, are dropped. */
   async #writeAll(values: ReadonlyMap<KvKey, Uint8Array | null>, marker: Marker): Promise<void> {
+    const batch = encodeBatch(values, this.#parts.crc32c);
     const outstanding = new Set(this.#members);
     let doneCount = 0;
     await new Promise<void>((resolve) => {
@@ -285,7 +286,7 @@ export class MirroredKv implements OrderedKv {
         });
       };
       for (const member of this.#members) {
-        member.engine.write(values, { ...marker, isComplete: member.isComplete }).then(
+        member.engine.write(batch, { ...marker, isComplete: member.isComplete }).then(
           () => {
             doneCount++;
             if (outstanding.delete(member)) settle();
@@ -406,7 +407,7 @@ export class MirroredKv implements OrderedKv {
     let isJoined = false;
     await this.#inTurn(async () => {
       if (!this.#isClosing) {
-        await member.engine.write(new Map(), { storeId: this.#options.storeId, appliedIndex: 0, batchNumber: 0, isComplete: false });
+        await member.engine.write([], { storeId: this.#options.storeId, appliedIndex: 0, batchNumber: 0, isComplete: false });
         this.#members.push(member);
         isJoined = true;
       }
@@ -432,7 +433,11 @@ export class MirroredKv implements OrderedKv {
       }
       const isComplete = entries.length < resyncEntries;
       const marker = { storeId: this.#options.storeId, appliedIndex: this.#flushedIndex, batchNumber: this.#batchNumber, isComplete };
-      await member.engine.write(new Map(entries.map((entry) => [entry.key, entry.value])), marker).catch((reason: unknown) => {
+      const batch = encodeBatch(
+        entries.map(({ key, value }) => [key, value] as const),
+        this.#parts.crc32c,
+      );
+      await member.engine.write(batch, marker).catch((reason: unknown) => {
         this.#drop(member, CfsError.from(reason));
         throw reason;
       });

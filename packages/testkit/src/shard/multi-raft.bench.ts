@@ -60,7 +60,7 @@ async function start(groups: number): Promise<Bench> {
     const random = seededRandom(node);
     const io = new MemoryIo({ random });
     const log = await FileGroupLog.open(
-      { io, crc32c, random, logger: silentLogger },
+      { io, crc32c, clock, random, logger: silentLogger },
       { directory: "/groups", clusterId: "c0".repeat(16), nodeId: String(node).padStart(32, "0"), fileBytes: 16 << 20 },
     );
     logs.push(log);

@@ -137,7 +137,7 @@ export class ShardBed {
     const io = ofLife(node.io, isAlive);
     node.machines = new Map();
     const log = await FileGroupLog.open(
-      { io, crc32c: crc32cTable, random: this.random, logger: silentLogger },
+      { io, crc32c: crc32cTable, clock: this.#clockOf(number, isAlive), random: this.random, logger: silentLogger },
       {
         directory: "/groups",
         clusterId: "c0".repeat(16),

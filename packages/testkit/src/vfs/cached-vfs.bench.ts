@@ -104,6 +104,10 @@ class SinkRemote implements Remote {
     throw new Error("the sink has no content");
   }
 
+  promisedBytes(): Promise<never> {
+    throw new Error("the sink has no content");
+  }
+
   statistics(): Promise<never> {
     throw new Error("the sink has no statistics");
   }

@@ -93,6 +93,19 @@ describe("durability", () => {
     await at.vfs.sync(handle, false);
   });
 
+  test("what fallocate has set aside can be written when nothing else is left, and by nobody else", async () => {
+    const at = new Mounted({ serverOptions: { capacityBytes: 200_000 } });
+    const [promised, other] = [await at.open(await at.make("promised")), await at.open(await at.make("other"))];
+    await at.vfs.allocate(promised, 0, 0, 100_000, root);
+    await at.write(other, 0, Buffer.alloc(100_000));
+    await expect(at.write(other, 100_000, Buffer.alloc(10_000))).rejects.toMatchObject({ code: "NO_SPACE" });
+    expect(await at.write(promised, 50_000, Buffer.alloc(50_000))).toBe(50_000);
+    expect(await at.write(promised, 0, Buffer.alloc(50_000))).toBe(50_000);
+    await expect(at.write(promised, 99_000, Buffer.alloc(10_000))).rejects.toMatchObject({ code: "NO_SPACE" });
+    await at.vfs.sync(promised, false);
+    expect(at.server.divergences).toEqual([]);
+  });
+
   test("space that is only on its way to being taken is counted, and waited for", async () => {
     const at = new Mounted({ serverOptions: { capacityBytes: 100_000, isDurableAtOnce: false } });
     at.server.makeDurable();

@@ -290,6 +290,11 @@ export const commands: Arbitrary<Command> = fc.oneof(
   fc.record({ type: fc.constant("relocate" as const), segment: segmentIds, fragment: fc.nat(255), from: places, to: places }),
   fc.record({ type: fc.constant("dropSegment" as const), segment: segmentIds }),
   fc.record({ type: fc.constant("dropContent" as const), ino: inodeNumbers, regionsMax: safe }),
+  fc.record({
+    type: fc.constant("intendTruncate" as const),
+    ino: inodeNumbers,
+    sizeBytes: fc.option(fc.nat(Number.MAX_SAFE_INTEGER - 1), { nil: null }),
+  }),
   fc.record({ type: fc.constant("setDrive" as const), drive: drives }),
   fc.record({
     type: fc.constant("format" as const),

@@ -1,5 +1,6 @@
 /** What tests of the group log share: logs on a memory drive with small files, updates in short form, and a view of the log to compare. */
 import { silentLogger } from "@cfs/core";
+import type { Clock } from "@cfs/core";
 import type { GroupUpdate } from "@cfs/metadata";
 import { noUpdate } from "@cfs/metadata";
 
@@ -19,10 +20,36 @@ export const small: GroupLogOptions = {
   frameBytes: 16 << 10,
 };
 
+/** Time stands still but for `advance`. */
+export class StillClock implements Clock {
+  #timers: (() => void)[] = [];
+
+  wallTime(): { readonly sec: number; readonly nsec: number } {
+    return { sec: 0, nsec: 0 };
+  }
+
+  monotonicMs(): number {
+    return 0;
+  }
+
+  after(_delayMs: number, callback: () => void): () => void {
+    this.#timers.push(callback);
+    return () => {
+      this.#timers = this.#timers.filter((other) => other !== callback);
+    };
+  }
+
+  /** All timers are due. */
+  advance(): void {
+    for (const callback of this.#timers.splice(0)) callback();
+  }
+}
+
 let seed = 1;
 
-export function openLog(io: Io, options: Partial<GroupLogOptions> = {}): Promise<FileGroupLog> {
-  return FileGroupLog.open({ io, crc32c: crc32cTable, random: seededRandom(seed++), logger: silentLogger }, { ...small, ...options });
+export function openLog(io: Io, options: Partial<GroupLogOptions> = {}, clock: Clock = new StillClock()): Promise<FileGroupLog> {
+  const parts = { io, crc32c: crc32cTable, clock, random: seededRandom(seed++), logger: silentLogger };
+  return FileGroupLog.open(parts, { ...small, ...options });
 }
 
 const simple = { voters: [1, 2, 3], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };

@@ -124,7 +124,7 @@ export class ShardNode implements Machine {
     const io = this.disk.mount(this.process);
     const own = random.fork(`life ${this.process.life}`);
     const log = await FileGroupLog.open(
-      { io, crc32c: crc32cTable, random: own, logger: silentLogger },
+      { io, crc32c: crc32cTable, clock: this.clock, random: own, logger: silentLogger },
       {
         directory: "/groups",
         clusterId: "c0".repeat(16),
