@@ -3,7 +3,9 @@
  * a drive inside a mount. Needs root and /dev/fuse.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
-import { mkdir, open } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Cluster, programArguments } from "@cfs/testkit";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -20,6 +22,7 @@ afterAll(() => cluster?.destroy());
 interface Reported {
   readonly mountpoint: string;
   readonly answer: string;
+  readonly status: { readonly state: string } | null;
   readonly ownerUid: number | null;
   readonly readOnly: boolean;
 }
@@ -151,6 +154,53 @@ test.skipIf(isSkipped)("a drive inside a mount is refused, also while the server
   rmSync(link);
   await cluster.startServer();
   await mount.umount();
+});
+
+test.skipIf(isSkipped)("umount while the server is away says so, can be given up, and goes on when the server is back", async () => {
+  const mount = await cluster.mount({ name: "away" });
+  await writeFile(join(mount.path, "file"), "content");
+  expect(await cluster.stopServer()).toBe(0);
+  await expect.poll(async () => (await reported(mount.path))?.status?.state, { timeout: 20_000 }).toBe("waiting");
+  const late = await cluster.cfs(["umount", "--timeout", "1s", mount.path]);
+  expect([late.code, late.stderr]).toEqual([
+    1,
+    expect.stringMatching(/has been away for .* waiting for it.*\ncfs: TIMED_OUT: .*\n {2}start the server/),
+  ]);
+  const given = spawn(process.execPath, programArguments(["umount", mount.path]), {
+    stdio: ["ignore", "ignore", "pipe"],
+    env: cluster.environment,
+  });
+  await once(given.stderr, "data");
+  given.kill("SIGINT");
+  expect(await once(given, "exit")).toEqual([130, null]);
+  expect(mount.isMounted).toBe(true);
+  const going = cluster.cfs(["umount", mount.path]);
+  await cluster.startServer();
+  expect((await going).code).toBe(0);
+  expect(mount.isMounted).toBe(false);
+});
+
+test.skipIf(isSkipped)("a mount that waits for the session of one that was killed is starting, not dead", async () => {
+  const killed = await cluster.mount({ name: "killed" });
+  await killed.kill9();
+  await killed.detach();
+  const next = cluster.mount({ name: "next" });
+  const path = join(cluster.base, "next");
+  const seen = new Set<string | undefined>();
+  let isSettled = false;
+  const settled = next.then(
+    () => void (isSettled = true),
+    () => void (isSettled = true),
+  );
+  while (!isSettled) {
+    const report = await reported(path);
+    seen.add(report === undefined ? undefined : `${report.answer} ${report.status?.state}`);
+  }
+  await settled;
+  seen.delete(undefined);
+  expect([...seen].filter((word) => word !== "answers starting" && word !== "answers connected")).toEqual([]);
+  expect(seen).toContain("answers starting");
+  await (await next).umount();
 });
 
 test.skipIf(isSkipped)("admin shutdown returns when port and drives are free", async () => {

@@ -49,7 +49,7 @@ const nextStepByCode: Readonly<Record<ErrorCode, string>> = {
   DEADLOCK: "",
   NAME_TOO_LONG: "",
   NOT_IMPLEMENTED: "this server does not know that operation; compare `cfs version` on both sides",
-  NOT_EMPTY: "empty the directory first",
+  NOT_EMPTY: "name an empty directory",
   SYMLINK_LOOP: "",
   NO_DATA: "",
   OVERFLOW: "",

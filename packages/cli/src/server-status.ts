@@ -44,8 +44,9 @@ export function printDrives(drives: readonly Drive[], ui: Ui): void {
   const columns = [
     { title: "drive" },
     { title: "state" },
-    right("used"),
-    right("capacity"),
+    // Of the file system under the drive, whoever uses it; what cfs uses of it is in the table of space.
+    right("fs used"),
+    right("fs size"),
     right("errors"),
     { title: "path" },
     { title: "" },
@@ -55,8 +56,8 @@ export function printDrives(drives: readonly Drive[], ui: Ui): void {
     drives.map((drive) => [
       shortId(drive.driveId),
       ui.paint(styleByState[drive.state], driveWord(drive.state)),
-      formatBytes(drive.usedBytes),
-      formatBytes(drive.capacityBytes),
+      // A drive that is not there cannot be measured, which is not the same as empty.
+      ...(drive.capacityBytes === 0 ? ["?", "?"] : [formatBytes(drive.usedBytes), formatBytes(drive.capacityBytes)]),
       formatCount(drive.readErrors + drive.writeErrors + drive.checksumErrors),
       shownText(drive.path),
       shownText(drive.reason),

@@ -52,13 +52,17 @@ function runDirectoriesOf(uid: number): string[] {
   return uid === ownUid ? [...new Set([runDirectory(), ...usual])] : usual;
 }
 
-function socketName(mountpoint: string): string {
-  return `${createHash("sha256").update(mountpoint).digest("hex").slice(0, 24)}.sock`;
+/** Who listens: the process that mounts until its worker serves, then the worker. So a mount is never without one that answers for it. */
+type Phase = "starting" | "serving";
+
+function socketName(mountpoint: string, phase: Phase): string {
+  const name = createHash("sha256").update(mountpoint).digest("hex").slice(0, 24);
+  return phase === "serving" ? `${name}.sock` : `${name}.start.sock`;
 }
 
 /** Sockets of mounts that are gone; one that answers is left alone, because its mount may be in another namespace. */
 export async function removeDeadSockets(directory: string, mounts: readonly MountEntry[]): Promise<void> {
-  const living = new Set(mounts.map(({ mountpoint }) => socketName(mountpoint)));
+  const living = new Set(mounts.map(({ mountpoint }) => socketName(mountpoint, "serving")));
   for (const name of readdirSync(directory)) {
     if (!name.endsWith(".sock") || living.has(name)) continue;
     const path = `${directory}/${name}`;
@@ -66,21 +70,46 @@ export async function removeDeadSockets(directory: string, mounts: readonly Moun
   }
 }
 
-export async function serveControl(mountpoint: string, status: () => MountStatus): Promise<Server> {
+/** What a mount says of itself before it is connected. */
+export function startingStatus(mount: Pick<MountStatus, "mountpoint" | "server" | "cacheMode" | "readOnly">): MountStatus {
+  const { mountpoint, server, cacheMode, readOnly } = mount;
+  return {
+    mountpoint,
+    server,
+    pid: process.pid,
+    state: "starting",
+    reason: "",
+    waitingSeconds: 0,
+    undurableCommands: 0,
+    undurableBytes: 0,
+    cacheMode,
+    readOnly,
+    residentBytes: process.memoryUsage.rss(),
+    clientId: "",
+  };
+}
+
+/** Closing the server removes its socket. */
+export async function serveControl(mountpoint: string, phase: Phase, status: () => MountStatus): Promise<Server> {
   const directory = runDirectory();
-  const path = `${directory}/${socketName(mountpoint)}`;
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
-  await removeDeadSockets(directory, listCfsMounts());
-  // Left over from a worker that was killed: this process holds the mount now.
-  rmSync(path, { force: true });
+  const path = `${directory}/${socketName(mountpoint, phase)}`;
   const server = createServer((socket) => {
     socket.on("error", () => socket.destroy());
     socket.end(`${JSON.stringify(status())}\n`);
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(path, resolve);
-  });
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    await removeDeadSockets(directory, listCfsMounts());
+    // Left over from a process that was killed: this one holds the mount now.
+    rmSync(path, { force: true });
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(path, resolve);
+    });
+  } catch (cause) {
+    const { errno = -5, code = "EIO" } = cause as NodeJS.ErrnoException;
+    throw CfsError.fromErrno(-errno, `${directory}, where a mount answers cfs status, cannot be used (${code})`, { cause });
+  }
   return server;
 }
 
@@ -96,9 +125,12 @@ export async function queryMount(mount: Pick<MountEntry, "mountpoint" | "options
   const ownerUid = ownerOf(mount);
   let worst: MountAnswer = { kind: "dead" };
   for (const directory of runDirectoriesOf(ownerUid)) {
-    const answer = await ask(`${directory}/${socketName(mount.mountpoint)}`, askTimeoutMs);
-    if (answer.kind === "answers") return answer;
-    if (answer.kind !== "dead") worst = answer.kind === "hidden" ? { kind: "hidden", ownerUid } : answer;
+    // The worker is asked last as well: it may have taken over in between.
+    for (const phase of ["serving", "starting", "serving"] as const) {
+      const answer = await ask(`${directory}/${socketName(mount.mountpoint, phase)}`, askTimeoutMs);
+      if (answer.kind === "answers") return answer;
+      if (answer.kind !== "dead") worst = answer.kind === "hidden" ? { kind: "hidden", ownerUid } : answer;
+    }
   }
   return worst;
 }

@@ -9,13 +9,14 @@ import type { ChildProcess } from "node:child_process";
 import { closeSync, openSync, statSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { resolve as resolvePath } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { CfsError, listMounts, mountAt, placeOf, shellWord, systemClock } from "@cfs/core";
 import type { LogLevel, MountEntry } from "@cfs/core";
 import { fuseMount, fuseUnmount } from "@cfs/native";
 import { addressText, adminService, localConnectName, UnaryClient } from "@cfs/rpc";
 import type { Address } from "@cfs/rpc";
-import { queryMount } from "./control-socket.ts";
+import { queryMount, serveControl, startingStatus } from "./control-socket.ts";
 import type { MountStatus } from "./control-socket.ts";
 import { whoUses } from "./mount-users.ts";
 import type { WorkerConfig, WorkerMessage } from "./worker.ts";
@@ -182,6 +183,17 @@ function openLog(path: string, mountpoint: string): number {
 }
 
 async function mountAndServe(options: MountOptions, log: number | null, isForeground: boolean, signal: AbortSignal): Promise<Mounted> {
+  const { mountpoint, cacheMode, readOnly } = options;
+  const starting = { mountpoint, server: addressText(options.server), cacheMode, readOnly };
+  const control = await serveControl(mountpoint, "starting", () => startingStatus(starting));
+  try {
+    return await mountThenServe(options, log, isForeground, signal);
+  } finally {
+    control.close();
+  }
+}
+
+async function mountThenServe(options: MountOptions, log: number | null, isForeground: boolean, signal: AbortSignal): Promise<Mounted> {
   const { mountpoint } = options;
   const fd = await fuseMount({
     source: addressText(options.server),
@@ -262,13 +274,20 @@ async function whenServing(worker: ChildProcess, options: MountOptions, signal: 
 export interface UnmountOptions {
   /** Take it out of the tree now, even when it is in use. */
   readonly lazy: boolean;
+  /** How long to wait for a server that is away, and how long for the worker to end. */
   readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  /** Says what is waited for. */
+  readonly onWaiting: (remark: string) => void;
 }
+
+const waitingPollMs = 200;
 
 /** Unmounts and waits until the worker has brought everything to the server and ended. */
 export async function unmountCfs(path: string, options: UnmountOptions): Promise<void> {
   const mount = mountToRemove(resolvePath(path));
   const { mountpoint } = mount;
+  if (!options.lazy) await untilServerIsBack(mount, options);
   const answer = await queryMount(mount);
   try {
     await fuseUnmount(mountpoint, { lazy: options.lazy });
@@ -282,6 +301,26 @@ export async function unmountCfs(path: string, options: UnmountOptions): Promise
     });
   }
   if (answer.kind === "answers" && !options.lazy) await untilWorkerEnded(answer.status, options.timeoutMs);
+}
+
+/** The kernel brings what was written to the mount before it lets go, and cannot be told to stop: so a server that is away is waited for here. */
+async function untilServerIsBack(mount: MountEntry, { timeoutMs, signal, onWaiting }: UnmountOptions): Promise<void> {
+  const until = performance.now() + timeoutMs;
+  for (let isTold = false; ; isTold = true) {
+    const answer = await queryMount(mount);
+    if (answer.kind !== "answers" || answer.status.state !== "waiting") return;
+    const { server, waitingSeconds, undurableCommands } = answer.status;
+    const where = `the server ${server} of ${mount.mountpoint} has been away for ${Math.round(waitingSeconds)} s`;
+    if (performance.now() > until) {
+      throw new CfsError("TIMED_OUT", `${where}, and ${undurableCommands} changes wait for it`, {
+        details: {
+          next: `start the server, then try again; what was not synced is lost with: cfs umount --lazy ${shellWord(mount.mountpoint)}`,
+        },
+      });
+    }
+    if (!isTold) onWaiting(`${where}; waiting for it (Ctrl-C gives up, the mount stays)`);
+    await delay(waitingPollMs, undefined, { signal });
+  }
 }
 
 function mountToRemove(wanted: string): MountEntry {

@@ -10,7 +10,7 @@ import { FuseDevice } from "@cfs/native";
 import { addressText, Http2Transport } from "@cfs/rpc";
 import type { Address } from "@cfs/rpc";
 import { CachedVfs } from "@cfs/vfs";
-import { serveControl } from "./control-socket.ts";
+import { serveControl, startingStatus } from "./control-socket.ts";
 import type { MountStatus } from "./control-socket.ts";
 import type { CacheMode } from "./mount.ts";
 import { PayloadMemory } from "./payload-memory.ts";
@@ -51,8 +51,9 @@ export async function startWorker(config: WorkerConfig, writeLog: (line: string)
   const clock = systemClock();
   const memory = new PayloadMemory();
   // First of all, so that a mount which waits for its session is not taken for a dead one.
-  let status = (): MountStatus => startingStatus(config);
-  const control = await serveControl(config.mountpoint, () => status());
+  const starting = { ...config, server: addressText(config.server) };
+  let status = (): MountStatus => startingStatus(starting);
+  const control = await serveControl(config.mountpoint, "serving", () => status());
   const transport = new Http2Transport({ clock, pool: memory });
   const remote = await openSession(
     {
@@ -110,28 +111,11 @@ async function openSession(parts: SessionClientParts, options: SessionClientOpti
   }
 }
 
-function startingStatus({ mountpoint, server, cacheMode, readOnly }: WorkerConfig): MountStatus {
-  return {
-    mountpoint,
-    server: addressText(server),
-    pid: process.pid,
-    state: "starting",
-    reason: "",
-    waitingSeconds: 0,
-    undurableCommands: 0,
-    undurableBytes: 0,
-    cacheMode,
-    readOnly,
-    residentBytes: process.memoryUsage.rss(),
-    clientId: "",
-  };
-}
-
 function mountStatus(config: WorkerConfig, remote: SessionClient, vfs: CachedVfs): MountStatus {
   const { state } = remote;
   const waitingSeconds = state.kind === "connecting" ? (performance.now() - state.sinceMs) / 1000 : 0;
   return {
-    ...startingStatus(config),
+    ...startingStatus({ ...config, server: addressText(config.server) }),
     state: ({ connected: "connected", connecting: "waiting", closed: "closing" } as const)[state.kind],
     reason: state.kind === "connecting" ? state.lastError : "",
     waitingSeconds,

@@ -173,7 +173,7 @@ class ClientCall {
     if (this.#httpStatus !== null && this.#httpStatus !== 200) {
       return new CfsError("UNREACHABLE", `${doing}: not a cfs server, it answered with HTTP status ${this.#httpStatus}`);
     }
-    return new CfsError("UNREACHABLE", `${doing}: the connection was lost before the status came`);
+    return new CfsError("UNREACHABLE", `${doing}: the connection was lost before the answer came; is that the port of a cfs server?`);
   }
 }
 

@@ -1,9 +1,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { CfsError, type ErrorCode, errnoByCode } from "@cfs/core";
 import { expect, onTestFinished, test } from "vitest";
+import { describeFailure } from "../exit.ts";
 import { UsageError } from "../parse.ts";
-import { serverOptions } from "./server.ts";
+import { serverOptions, startError } from "./server.ts";
 
 function configFile(text: string): string {
   const folder = mkdtempSync(join(tmpdir(), "cfs-config-"));
@@ -43,4 +45,11 @@ test.each([
   const config = configFile(text);
   expect(() => serverOptions({ config })).toThrow(UsageError);
   expect(() => serverOptions({ config })).toThrow(message);
+});
+
+test("no next step of a failed start needs a server that runs", () => {
+  const nextOf = (code: ErrorCode, degraded = false) => describeFailure(startError(new CfsError(code, "x"), { degraded }))?.next ?? "";
+  for (const code of Object.keys(errnoByCode) as ErrorCode[]) expect(nextOf(code), code).not.toMatch(/cfs admin (?:scrub|status|drive)/);
+  expect(nextOf("CORRUPT")).toContain("--degraded");
+  expect(nextOf("CORRUPT", true)).not.toContain("--degraded");
 });

@@ -4,7 +4,7 @@
  * Flags go before the configuration file. Log lines (one JSON object each) go to stderr. What is said while the server starts is held back
  * for a moment, so that a start that fails is one line: the reason.
  */
-import { CfsError, logLevels, type LogLevel } from "@cfs/core";
+import { CfsError, type ErrorCode, logLevels, type LogLevel } from "@cfs/core";
 import type { RunningServer, ServerOptions } from "@cfs/server";
 import { flushCompileCache } from "node:module";
 import { resolve } from "node:path";
@@ -84,11 +84,18 @@ async function untilEnded(server: RunningServer, signal: AbortSignal): Promise<v
 }
 
 /** No server runs while one starts, so the usual next steps (`cfs admin …`) are none here. */
-function startError(reason: unknown, { degraded }: Pick<ServerOptions, "degraded">): unknown {
-  if (!(reason instanceof CfsError) || (reason.code !== "CORRUPT" && reason.code !== "IO") || "next" in reason.details) return reason;
-  const next = degraded
-    ? "look after what it names; with --log debug a start says more"
-    : "look after what it names, or start without the drives that cannot be used: --degraded";
+const startSteps: Partial<Readonly<Record<ErrorCode, string>>> = {
+  CORRUPT: "look after what it names, or start without the drives that cannot be used: --degraded",
+  IO: "look after what it names, or start without the drives that cannot be used: --degraded",
+  NO_SPACE: "free space on the file system that it names, or name another",
+  READ_ONLY: "mount the file system that it names for writing",
+};
+
+export function startError(reason: unknown, { degraded }: Pick<ServerOptions, "degraded">): unknown {
+  if (!(reason instanceof CfsError) || "next" in reason.details) return reason;
+  const step = startSteps[reason.code];
+  if (step === undefined) return reason;
+  const next = degraded && step.includes("--degraded") ? "look after what it names; with --log debug a start says more" : step;
   const message = reason.message.slice(reason.code.length + 2);
   return new CfsError(reason.code, message, { cause: reason, details: { ...reason.details, next } });
 }

@@ -104,7 +104,7 @@ function printMount(mount: MountReport, ui: Ui): void {
   ui.print(`mount ${shownText(mountpoint)}  ${word}  ${parts.join(", ")}`);
   if (status.state === "waiting") {
     ui.print(
-      `  ${ui.paint("yellow", "!")} the server has been away for ${formatDuration(status.waitingSeconds)}: ${status.reason}; operations wait and go on when it returns`,
+      `  ${ui.paint("yellow", "!")} the server has been away for ${formatDuration(status.waitingSeconds)}: ${status.reason.replace(/^[A-Z_]+: /, "")}; operations wait and go on when it returns`,
     );
   } else if (status.reason !== "") ui.print(`  ${ui.paint("red", "!")} ${status.reason}`);
 }

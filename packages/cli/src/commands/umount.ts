@@ -1,4 +1,5 @@
 /** `cfs umount`: takes a mount away, and waits until everything that was written there is on the server. */
+import { shownText } from "@cfs/core";
 import { unmountCfs } from "@cfs/client";
 import { resolve } from "node:path";
 import { type Command, Option } from "commander";
@@ -12,7 +13,12 @@ interface UmountFlags {
 }
 
 export async function runUmount(mountpoint: string, flags: UmountFlags, ui: Ui): Promise<void> {
-  await unmountCfs(mountpoint, { lazy: flags.lazy ?? false, timeoutMs: flags.timeout });
+  await unmountCfs(mountpoint, {
+    lazy: flags.lazy ?? false,
+    timeoutMs: flags.timeout,
+    signal: ui.signal,
+    onWaiting: (remark) => ui.note(`  ${shownText(remark)}`),
+  });
   ui.result({ mountpoint: resolve(mountpoint) }, () => undefined);
 }
 

@@ -86,7 +86,8 @@ export class NodeStatus {
       recodeWaiting: engine.recoder.progress.waiting,
       homelessFragments: homeless,
       repairProblems: problems.map(
-        ({ segment, fragment, reason }) => `fragment ${fragment} of segment ${segment} could not be repaired: ${reason}`,
+        ({ segment, fragment, reason }) =>
+          `fragment ${fragment} of segment ${segment} could not be repaired: ${reason}; cfs admin scrub names the files`,
       ),
       damage: [...engine.state.damage],
       stateCopies: store.directories.length,

@@ -179,7 +179,7 @@ export class Repairer {
         this.#queue.set(key, task);
         return;
       }
-      this.#problems.set(key, { segment: task.segment, fragment: task.fragment, reason: error.message });
+      this.#problems.set(key, { segment: task.segment, fragment: task.fragment, reason: error.message.slice(error.code.length + 2) });
       this.#parts.logger.error("a fragment could not be repaired", {
         segment: task.segment,
         fragment: task.fragment,

@@ -52,3 +52,20 @@ test("a wrong header names segment and drive, a missing drive is one line with a
   ]);
   expect(await findingsOf(fsck(parts, { repair: true }, never))).toEqual([absent]);
 });
+
+test("what cannot be repaired says what is missing for that", async () => {
+  await using bed = await EngineBed.start();
+  const { engine } = bed;
+  const driveSet = { members: [], noteWrongFragment: () => undefined };
+  const ino = bed.create();
+  await bed.write({ ino, offsetBytes: 0, lengthBytes: 100_000 });
+  const [segment] = await bed.segments();
+  const page = await bed.io.pool.takeOrWait(4096);
+  for (const place of segment?.places.slice(0, 3) ?? []) await engine.segments.containersOf(place.drive)?.write(place, page.fill(1));
+  bed.io.pool.give(page);
+  const parts = { engine, store: bed, driveSet, clock, logger: silentLogger };
+  const findings = await findingsOf(scrub(parts, { driveId: "", bytesPerSecondMax: 0 }, null, never));
+  expect(findings).toHaveLength(3);
+  for (const finding of findings)
+    expect(finding).toContain("not repaired (segment 4097: only 3 of the 4 fragments that are needed can be read)");
+});

@@ -175,7 +175,8 @@ class ScrubRun {
     for (const { segment: id, fragment, where, reason } of this.#damaged) {
       const still = await this.#stillWrong(id, fragment);
       if (still === null) this.fragmentsRepaired++;
-      const result = still === null ? "repaired" : `not repaired (${messageOf(still)})`;
+      const problem = engine.repairer.progress.problems.find((one) => one.segment === id && one.fragment === fragment);
+      const result = still === null ? "repaired" : `not repaired (${problem?.reason ?? messageOf(still)})`;
       this.#findings.push(`fragment ${fragment} of segment ${id} on ${where}: ${reason}; ${result}${namesOf(files.get(id) ?? [])}`);
     }
     const more = this.fragmentsBad - this.#damaged.length - this.#absent.fragments.length;

@@ -5,8 +5,13 @@ import { CfsError } from "@cfs/core";
 export function fromNodeError(reason: unknown, what: string): CfsError {
   if (reason instanceof CfsError) return reason;
   const errno = reason instanceof Error && "errno" in reason && typeof reason.errno === "number" ? -reason.errno : 0;
-  const message = `${what}: ${reason instanceof Error ? reason.message : String(reason)}`;
+  const message = `${what}: ${reason instanceof Error ? sentenceOf(reason.message) : String(reason)}`;
   return errno > 0
     ? CfsError.fromErrno(errno, message, { cause: reason, details: { errno } })
     : new CfsError("IO", message, { cause: reason });
+}
+
+/** Node's text is "EACCES: permission denied, open '/x'": the call and the path are in `what` already. */
+function sentenceOf(text: string): string {
+  return text.replace(/^([A-Z0-9]+): (.+?), \w+(?: '.*')?$/s, "$2 ($1)");
 }
