@@ -33,15 +33,15 @@ export interface MirroredKvOptions {
   readonly storeId: string;
   /** Only batches up to the index told by `openGate` go to the engine; default false. */
   readonly isGated?: boolean;
-  /** Cache of the member that is read; default 32 MiB. The others have 1 MiB. */
+  /** Cache of the member that is read; default 8 MiB. The others have 1 MiB. */
   readonly cacheBytes?: number;
-  /** Default 4 MiB each; LevelDB may use twice that. */
+  /** Default 2 MiB each; LevelDB may use twice that. */
   readonly writeBufferBytes?: number;
   /** Pending bytes that start a flush at once; default 1 MiB. */
   readonly flushBytes?: number;
   /** Pending writes wait this long for company; default 50. */
   readonly flushDelayMs?: number;
-  /** Pending bytes from which whenRoom makes callers wait; default 16 MiB. */
+  /** Pending bytes from which whenRoom makes callers wait; default 8 MiB. */
   readonly pendingBytesMax?: number;
   /** A member that still writes this long after another was done is dropped; default 10,000. */
   readonly stallMs?: number;
@@ -54,11 +54,11 @@ const mebibyte = 1024 * 1024;
 export function optionsOf(options: MirroredKvOptions): KvSettings {
   return {
     isGated: false,
-    cacheBytes: 32 * mebibyte,
-    writeBufferBytes: 4 * mebibyte,
+    cacheBytes: 8 * mebibyte,
+    writeBufferBytes: 2 * mebibyte,
     flushBytes: mebibyte,
     flushDelayMs: 50,
-    pendingBytesMax: 16 * mebibyte,
+    pendingBytesMax: 8 * mebibyte,
     stallMs: 10_000,
     ...options,
   };

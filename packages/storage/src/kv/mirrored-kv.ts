@@ -453,11 +453,11 @@ export class MirroredKv implements OrderedKv {
 
   /** What the gate holds back is not written: the log has it. */
   async #close(): Promise<void> {
-    const open = this.#broken === null && this.#pending.hasTakeable();
     this.#isClosing = true;
     this.#cancelDelay?.();
     this.#cancelDelay = null;
-    if (open) await this.#flushOnce().catch((reason: unknown) => this.#break(CfsError.from(reason)));
+    while (this.#broken === null && this.#pending.hasTakeable())
+      await this.#flushOnce().catch((reason: unknown) => this.#break(CfsError.from(reason)));
     await this.#turn;
     await this.resynced();
     for (const waiter of [...this.#waiters.splice(0), ...this.#roomWaiters.splice(0)])

@@ -27,6 +27,9 @@ interface Newest {
   sequence: number;
 }
 
+/** The engine's copies each hold a write in memory until it is on stable storage, as it was taken and encoded. */
+const takenBytesMax: number = 4 * 1024 * 1024;
+
 /** Counted per entry besides key and value. */
 const entryBytes = 64;
 
@@ -101,12 +104,14 @@ export class PendingWrites {
     return next !== undefined && next.index <= this.#gateIndex;
   }
 
-  /** Everything that may go, as one write; null when that is nothing. */
+  /** What may go, as one write: whole batches until they have `takenBytesMax`; null when that is nothing. */
   take(): TakenWrites | null {
     if (!this.hasTakeable()) return null;
     const values = new Map<KvKey, Uint8Array | null>();
+    const leastBytes = this.#sizeBytes - takenBytesMax;
     let last: Batch | null = null;
     for (let batch = this.#batches[this.#head]; batch !== undefined && batch.index <= this.#gateIndex; batch = this.#batches[this.#head]) {
+      if (last !== null && this.#sizeBytes <= leastBytes) break;
       for (const { key, value } of batch.writes) {
         values.set(key, value);
         this.#sizeBytes -= entryBytes + key.length + (value?.length ?? 0);
