@@ -7,11 +7,11 @@
 
 mod poll;
 
+use crate::watch::Watched;
 use cfs_fuse::{Device, FuseError, HEAD_BYTES, Layout, Method, MountOptions, Notifier, Region, UnmountOptions};
 use napi::bindgen_prelude::*;
 use napi::{Task, sys};
 use napi_derive::napi;
-use crate::watch::Watched;
 use poll::Poll;
 use std::rc::Rc;
 use std::sync::Arc;

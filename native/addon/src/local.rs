@@ -8,8 +8,8 @@
 mod listener;
 mod stream;
 
-use cfs_local::Stream;
 use crate::watch::Watched;
+use cfs_local::Stream;
 use listener::LocalListener;
 use napi::bindgen_prelude::*;
 use napi_derive::napi;

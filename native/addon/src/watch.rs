@@ -65,13 +65,7 @@ impl Watch {
             }
             return Err(Error::new(Status::GenericFailure, format!("errno {}: the event loop cannot watch the descriptor", -failed)));
         }
-        Ok(Self {
-            env,
-            handle,
-            callback: Cell::new(reference),
-            hook: Cell::new(ptr::null_mut()),
-            state: Cell::new(State::Paused),
-        })
+        Ok(Self { env, handle, callback: Cell::new(reference), hook: Cell::new(ptr::null_mut()), state: Cell::new(State::Paused) })
     }
 
     /// Gives the handle its strong reference. Where that fails the owner is closed.
@@ -163,8 +157,7 @@ impl Watch {
             if !ready {
                 return false;
             }
-            let status =
-                sys::napi_make_callback(self.env, ptr::null_mut(), receiver, function, COUNT, arguments.as_ptr(), &mut result);
+            let status = sys::napi_make_callback(self.env, ptr::null_mut(), receiver, function, COUNT, arguments.as_ptr(), &mut result);
             if status == sys::Status::napi_ok {
                 return true;
             }
@@ -175,7 +168,6 @@ impl Watch {
         }
     }
 }
-
 
 /// The owner behind a handle's data.
 ///

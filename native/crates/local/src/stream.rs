@@ -28,8 +28,7 @@ impl Stream {
     /// # Safety
     /// Both must point at that many writable bytes.
     pub unsafe fn read(&self, first: (*mut u8, usize), second: (*mut u8, usize)) -> Result<Option<usize>, c_int> {
-        let vectors =
-            [iovec { iov_base: first.0.cast(), iov_len: first.1 }, iovec { iov_base: second.0.cast(), iov_len: second.1 }];
+        let vectors = [iovec { iov_base: first.0.cast(), iov_len: first.1 }, iovec { iov_base: second.0.cast(), iov_len: second.1 }];
         let used = if first.1 == 0 { &vectors[1..] } else { &vectors[..] };
         loop {
             // SAFETY: the vectors describe writable memory (the caller's promise).
