@@ -1,6 +1,6 @@
 /**
  * What can be set for the tests that break things, by the environment: CFS_CRASH_SEED (default: another one each time, printed), CFS_CRASH_ROUNDS
- * (default 54; more is a soak) and CFS_KEEP_LOGS (a directory for the logs of a failed run).
+ * (default 50; more is a soak) and CFS_KEEP_LOGS (a directory for the logs of a failed run).
  */
 import { execFileSync } from "node:child_process";
 import { whyNoMounts } from "@cfs/testkit";
@@ -11,7 +11,7 @@ function numberFrom(name: string): number | null {
 }
 
 export const seed: number = numberFrom("CFS_CRASH_SEED") ?? Date.now() % 1_000_000;
-export const rounds: number = numberFrom("CFS_CRASH_ROUNDS") ?? 54;
+export const rounds: number = numberFrom("CFS_CRASH_ROUNDS") ?? 50;
 
 /** The command that runs a test file again with the same choices; the moments of the faults are as the machine lets them be. */
 export function replayCommand(file: string): string {

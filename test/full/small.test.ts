@@ -16,7 +16,7 @@ const driveBytes = 300 << 20;
 /** Of the file data that 4+2 could hold on empty drives without a reserve, this share must fit; and of the first round's, that. */
 const shareMin = 0.75;
 const roundShareMin = 0.95;
-const rounds = 3;
+const rounds = 2;
 /** Files in use, the next one, and at most two spares on each drive. */
 const journalFilesMax = 6 * 2 + 12;
 

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { afterAll, expect, onTestFinished, test } from "vitest";
 import { runCli } from "../program.ts";
 import { memoryUi } from "../testing.ts";
 
@@ -10,6 +10,10 @@ async function cfs(...args: string[]): Promise<{ code: number; out: string; err:
   const code = await runCli(args, memory.parts);
   return { code, out: memory.outText(), err: memory.errText() };
 }
+
+/** A directory that could be a mount point or a drive. */
+const empty = mkdtempSync(join(tmpdir(), "cfs-texts-"));
+afterAll(() => rmSync(empty, { recursive: true }));
 
 /** Port 1 is reserved; nothing listens there. */
 const nowhere = "127.0.0.1:1";
@@ -35,11 +39,11 @@ test.each(leaves)("cfs %s %s %s has help with examples and --json", async (...wo
 test.each([
   [["admin", "status"]],
   [["admin", "drive", "list"]],
-  [["admin", "drive", "add", "/tmp"]],
+  [["admin", "drive", "add", empty]],
   [["admin", "drive", "remove", "abcd"]],
   [["admin", "scrub"]],
   [["fsck"]],
-  [["mount", "/tmp"]],
+  [["mount", empty]],
 ])("cfs %j without a server names the address and the cause", async (args) => {
   const { code, out, err } = await cfs(...args, "--server", nowhere);
   expect([code, out]).toEqual([1, ""]);
