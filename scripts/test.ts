@@ -1,8 +1,7 @@
 /**
  * Everything that `npm test` checks after the set-up: types, lint, format, tidy, Rust, the simulator's share, then unit and system tests.
  *
- * vitest runs last, both projects in one run, so that the whole output ends with its closing lines. Its system tests wait for drives and clocks much of the
- * time: the simulator runs meanwhile.
+ * vitest runs last, both projects in one run, so that the whole output ends with its closing lines.
  */
 import { fileURLToPath } from "node:url";
 import { runSteps } from "./steps.ts";
@@ -17,10 +16,6 @@ process.exitCode = await runSteps([
   { name: "format", command: ["oxfmt", "--check"] },
   { name: "tidy", command: [node, here("tidy.ts")] },
   { name: "native", command: [node, here("check-native.ts")] },
-  {
-    name: "simulator",
-    command: [node, "--conditions=cfs-source", "--disable-warning=ExperimentalWarning", here("sim.ts"), "--ci"],
-    isBeside: true,
-  },
+  { name: "simulator", command: [node, "--conditions=cfs-source", "--disable-warning=ExperimentalWarning", here("sim.ts"), "--ci"] },
   { name: "unit and system tests", command: ["vitest", "run", ...process.argv.slice(2)] },
 ]);

@@ -48,9 +48,9 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-const poolBytes = 96 << 20;
-const journalCacheBytes = 12 << 20;
-const stateCacheBytes = 20 << 20;
+const poolBytes = 72 << 20;
+const journalCacheBytes = 8 << 20;
+const stateCacheBytes = 8 << 20;
 
 export async function startServer(options: ServerOptions, writeLog: (line: string) => void): Promise<RunningServer> {
   const logger = jsonLogger(writeLog, options.logLevel);

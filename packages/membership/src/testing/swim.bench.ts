@@ -1,7 +1,7 @@
 /**
  * The figures of docs/benchmarks.md, by simulation: how soon a death is noticed and known, how soon news is everywhere, what it costs, how often it is wrong.
  *
- * Run: node --conditions=cfs-source packages/membership/src/testing/swim.bench.ts [times|errors|cost] [members,…] [loss,…]
+ * Run: node --conditions=cfs-source packages/membership/src/testing/swim.bench.ts times [members,…] [loss,…] | errors [members,…] [frozen] | cost
  * Simulated network: 0.2 to 2 ms each way, each packet lost with the given probability. Bytes are with 28 for IP and UDP. Same figures on every machine.
  */
 import { nodeAead } from "../node-aead.ts";
@@ -22,6 +22,8 @@ interface Figures {
   readonly packetsPerSecond: number;
 }
 
+/** `errors SIZES frozen`: only the rows with a node that stands still. */
+const isFrozenOnly = process.argv[4] === "frozen";
 const losses = (process.argv[4] ?? "0,0.05,0.2").split(",").map(Number);
 const killsByMembers: Readonly<Record<number, number>> = { 6: 200, 50: 60, 200: 24, 1000: 10 };
 
@@ -174,6 +176,7 @@ function printErrors(sizes: readonly number[]): void {
       [0, 5_000],
       [0.2, 5_000],
     ] as const) {
+      if (isFrozenOnly && freezeMs === 0) continue;
       const { others, frozen, suspicions, nodeHours } = countErrors(members, loss, hoursByMembers[members] ?? 50, freezeMs);
       const freezes = ((nodeHours / members) * 3_600) / 30;
       row([

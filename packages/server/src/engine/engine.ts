@@ -73,7 +73,7 @@ export interface EngineOptions {
 
 /** Segment numbers that a crash may have used without logging them. */
 const segmentGap = 4_096;
-const stateCaches = { inodes: 4_000, dirents: 30_000, regions: 4_000, segments: 8_000, xattrs: 1_000, others: 16_000 };
+const stateCaches = { inodes: 3_000, dirents: 30_000, regions: 4_000, segments: 8_000, xattrs: 1_000, others: 16_000 };
 
 export class Engine {
   readonly #parts: EngineParts;

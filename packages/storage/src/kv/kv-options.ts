@@ -41,7 +41,7 @@ export interface MirroredKvOptions {
   readonly flushBytes?: number;
   /** Pending writes wait this long for company; default 50. */
   readonly flushDelayMs?: number;
-  /** Pending bytes from which whenRoom makes callers wait; default 8 MiB. */
+  /** Pending bytes from which whenRoom makes callers wait; default 4 MiB. */
   readonly pendingBytesMax?: number;
   /** A member that still writes this long after another was done is dropped; default 10,000. */
   readonly stallMs?: number;
@@ -58,7 +58,7 @@ export function optionsOf(options: MirroredKvOptions): KvSettings {
     writeBufferBytes: 2 * mebibyte,
     flushBytes: mebibyte,
     flushDelayMs: 50,
-    pendingBytesMax: 8 * mebibyte,
+    pendingBytesMax: 4 * mebibyte,
     stallMs: 10_000,
     ...options,
   };

@@ -6,7 +6,7 @@ const mebibyte = 1024 * 1024;
 
 test("whole batches are taken until they are large, and a large one alone", () => {
   const pending = new PendingWrites(0, true);
-  const sizes = [3, 3, 1, 10, 1];
+  const sizes = [1.5, 1.5, 0.5, 5, 0.5];
   sizes.forEach((size, at) => pending.write([{ key: `k${at}`, value: new Uint8Array(size * mebibyte) }], at + 1));
   pending.openGate(sizes.length);
   const taken: string[][] = [];

@@ -28,7 +28,7 @@ interface Newest {
 }
 
 /** The engine's copies each hold a write in memory until it is on stable storage, as it was taken and encoded. */
-const takenBytesMax: number = 4 * 1024 * 1024;
+const takenBytesMax: number = 2 * 1024 * 1024;
 
 /** Counted per entry besides key and value. */
 const entryBytes = 64;
