@@ -83,3 +83,13 @@ test("a run of no seeds is not green", () => {
   expect(output).toMatch(/^raft: no seed ran/m);
   expect(status).toBe(1);
 });
+
+test.each([
+  ["an option that nobody knows", ["--foo"]],
+  ["a bug that nobody planted", ["--raft", "--seed", "1", "--bug", "nonsense"]],
+  ["a bug that nobody planted, for the table", ["--planted", "--bug", "nonsense"]],
+  ["a bug of one family for all", ["--seed", "1", "--bug", "voteTwiceInATerm"]],
+])("%s is exit code 2 and one line", (_, args) => {
+  const { output, status } = sim(...args);
+  expect([status, output.trimEnd().split("\n").length]).toEqual([2, 1]);
+});

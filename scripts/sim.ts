@@ -18,21 +18,31 @@ import { runSeeds } from "./sim/many-seeds.ts";
 /** Seeds of the share for every change, by family: chosen by measured speed, see docs/internals/simulation.md. */
 const ciSeeds: Readonly<Record<string, number>> = { raft: 3200, shard: 100, swim: 750 };
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: "string" },
-    from: { type: "string", default: "1" },
-    count: { type: "string" },
-    minutes: { type: "string" },
-    workers: { type: "string", default: "2" },
-    trace: { type: "boolean", default: false },
-    planted: { type: "boolean", default: false },
-    bug: { type: "string" },
-    ci: { type: "boolean", default: false },
-    help: { type: "boolean", default: false },
-    ...Object.fromEntries(families.map(({ name }) => [name, { type: "boolean", default: false } as const])),
-  },
-});
+/** An option that nobody knows is exit code 2, as everything that means nothing. */
+function parsed() {
+  try {
+    return parseArgs({
+      options: {
+        seed: { type: "string" },
+        from: { type: "string", default: "1" },
+        count: { type: "string" },
+        minutes: { type: "string" },
+        workers: { type: "string", default: "2" },
+        trace: { type: "boolean", default: false },
+        planted: { type: "boolean", default: false },
+        bug: { type: "string" },
+        ci: { type: "boolean", default: false },
+        help: { type: "boolean", default: false },
+        ...Object.fromEntries(families.map(({ name }) => [name, { type: "boolean", default: false } as const])),
+      },
+    });
+  } catch (reason) {
+    console.error(`pnpm sim: ${reason instanceof Error ? reason.message : String(reason)}`);
+    process.exit(2);
+  }
+}
+
+const { values } = parsed();
 
 const chosen = families.filter(({ name }) => (values as Readonly<Record<string, unknown>>)[name] === true);
 const asked = chosen.length > 0 ? chosen : families;
@@ -54,6 +64,11 @@ function refusal(): string | null {
     return `--minutes wants a number above 0, not "${minutes}"`;
   if (values.trace && values.seed === undefined) return "--trace tells the story of one seed: say which with --seed";
   if (values.bug !== undefined && values.seed === undefined && !values.planted) return "--bug goes with --seed or --planted";
+  const { bug } = values;
+  const strangers = asked.filter(({ planted }) => bug !== undefined && !planted.includes(bug));
+  // The table takes a bug from whichever family has it; a seed needs it in each that runs.
+  if (strangers.length > (values.planted ? asked.length - 1 : 0))
+    return `--bug ${bug} is not planted in ${strangers.map(({ name }) => name).join(", ")}`;
   return null;
 }
 

@@ -44,15 +44,22 @@ export class ConfigurationHistory {
     return this.#items.some((item, at) => at >= from && isVoter(item.configuration, node));
   }
 
-  /** Takes over what `entries` mean: they were appended behind entries[0].index - 1. True: the current configuration is another one. */
+  /**
+   * Takes over what `entries` mean: they stand behind entries[0].index - 1. True: the current configuration is another one. CORRUPT when one of them
+   * cannot be read; then nothing has changed.
+   */
   append(entries: readonly Entry[]): boolean {
     const first = entries[0];
     if (first === undefined) return false;
     const before = this.current;
+    const items: Item[] = [];
+    for (const { index, kind, data } of entries) {
+      if (kind === entryKinds.configuration) items.push({ index, configuration: decodeConfiguration(data) });
+    }
     if (this.currentIndex >= first.index) this.#cutFrom(first.index);
-    for (const entry of entries) {
-      assert(entry.index > this.currentIndex, "configurations follow each other along the log");
-      if (entry.kind === entryKinds.configuration) this.#items.push({ index: entry.index, configuration: decodeConfiguration(entry.data) });
+    for (const item of items) {
+      assert(item.index > this.currentIndex, "configurations follow each other along the log");
+      this.#items.push(item);
     }
     return this.current !== before;
   }

@@ -7,7 +7,7 @@
  */
 import { assert, type Random } from "@cfs/core";
 import type { Configuration } from "./configuration.ts";
-import { isVoter, membersOf } from "./configuration.ts";
+import { isSound, isVoter, membersOf } from "./configuration.ts";
 import { ConfigurationHistory } from "./configuration-history.ts";
 import { type HardState, type NodeId, nobody } from "./entry.ts";
 import { Inflights } from "./inflights.ts";
@@ -105,6 +105,7 @@ export class Core {
 
   constructor(parts: { readonly storage: LogStorage; readonly random: Random; readonly rules: RaftRules }, options: RaftOptions) {
     const { hardState, configuration } = parts.storage.initial();
+    assert(isSound(configuration), "the first configuration is sound");
     this.id = options.id;
     this.options = options;
     this.rules = parts.rules;
@@ -223,6 +224,8 @@ export class Core {
     const progress = new Progress(node, this.log.lastIndex + 1, new Inflights(inflightMessagesMax, inflightBytesMax));
     // Asked at once where its log agrees, also when there is nothing new to send.
     progress.mustProbe = true;
+    // Taken for present until the second check of the quorum: else the first could depose the leader before the member had the time to answer.
+    progress.isActive = true;
     return progress;
   }
 

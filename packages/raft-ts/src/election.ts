@@ -85,8 +85,6 @@ function becomeLeader(core: Core): void {
   core.uncommittedBytes = 0;
   core.gateIndex = core.options.commitGate ? core.log.commit : Infinity;
   core.syncProgress();
-  // All of them are taken for present until the first check of the quorum.
-  for (const progress of core.progress.values()) progress.isActive = true;
   core.termStartIndex = appendOwn(core, entryKinds.empty, noData);
 }
 

@@ -1,5 +1,5 @@
 /** Raft as a pure state machine. Start with raft.ts; the README has a whole example. */
-export { applyChange, emptyConfiguration, isJoint, isVoter, membersMax, membersOf } from "./configuration.ts";
+export { applyChange, emptyConfiguration, isJoint, isSound, isVoter, membersMax, membersOf } from "./configuration.ts";
 export type { Configuration, ConfigurationChange, ConfigurationStep } from "./configuration.ts";
 export { decodeConfiguration, encodeConfiguration } from "./configuration-format.ts";
 export { entryBytes, entryHeadBytes, entryKinds, nobody } from "./entry.ts";

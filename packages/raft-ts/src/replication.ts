@@ -90,8 +90,9 @@ export function handleAppend(core: Core, message: AppendMessage): void {
   const firstNew = rules.firstNewEntry(entries, (index) => log.term(index));
   if (firstNew < entries.length) {
     const fresh = firstNew === 0 ? entries : entries.slice(firstNew);
-    log.append(fresh);
+    // First: a configuration that cannot be read is CORRUPT here, and then nothing has changed.
     core.history.append(fresh);
+    log.append(fresh);
   }
   log.commitTo(rules.followerCommit(message.commit, lastMatching, log.lastIndex));
   core.send(reply(core, message.from, rules.acknowledgedIndex(lastMatching, log.lastIndex)));

@@ -78,7 +78,7 @@ class GroupBuilder {
     const hardState = this.hardState ?? { term: meta.term, vote: 0, commit: meta.index };
     if (hardState.term < (entries.term(lastIndex) ?? 0))
       throw damaged(group, `has entries of a later term than its own, ${hardState.term}`);
-    // A write that was torn may hold the commit index without the entries: it was acknowledged to nobody.
+    // A commit index comes behind what it speaks of (log-records.ts); logs of before that may have it without the entries, when a write was torn.
     entries.setHardState({ ...hardState, commit: Math.max(meta.index, Math.min(hardState.commit, lastIndex)) }, this.hardStateFileId);
     for (const [index, place] of this.payloads) {
       const term = index > meta.index ? entries.term(index) : place.term;

@@ -9,7 +9,7 @@
  * failed write or state ends everything: nothing is answered any more. Order: style of raft-ts (`Ready`); thesis, section 10.2.
  */
 import { CfsError } from "@cfs/core";
-import { defaultOptions, Raft } from "raft-ts";
+import { defaultOptions, isSound, Raft } from "raft-ts";
 import type { Configuration, ConfigurationChange, HeartbeatMessage, Message, ProposeResult, RaftStatus } from "raft-ts";
 import { encodeEnvelope } from "./envelope-format.ts";
 import { standardRules } from "./driver-rules.ts";
@@ -44,6 +44,8 @@ export class MultiRaft<Result> {
   readonly #outbox: Outbox;
   readonly #turns: Turns<Result>;
   readonly #groups: Map<GroupId, GroupReplica<Result>> = new Map();
+  /** Asked for and not open yet. */
+  readonly #creating: Set<GroupId> = new Set();
   readonly #awake: Set<GroupReplica<Result>> = new Set();
   readonly #down: Set<PeerId> = new Set();
   #state: "open" | "broken" | "closing" | "closed" = "open";
@@ -130,9 +132,17 @@ export class MultiRaft<Result> {
   /** A replica of a new group, with the group's first configuration; without voters where it joins a group that others began. */
   async createGroup(group: GroupId, configuration: Configuration): Promise<void> {
     this.#checkOpen();
-    if (this.#groups.has(group) || this.#parts.log.groups.has(group)) throw new CfsError("EXISTS", `group ${group} is here already`);
-    await this.#parts.log.append([{ ...noUpdate, group, snapshot: { how: "installed", meta: { index: 0, term: 0, configuration } } }]);
-    await this.#openGroup(group);
+    if (!isSound(configuration)) throw new CfsError("INVALID", `the first configuration of group ${group} contradicts itself`);
+    const isHere = this.#groups.has(group) || this.#parts.log.groups.has(group) || this.#creating.has(group);
+    if (isHere) throw new CfsError("EXISTS", `group ${group} is here already`);
+    // Two calls at once must not make two replicas of one number.
+    this.#creating.add(group);
+    try {
+      await this.#parts.log.append([{ ...noUpdate, group, snapshot: { how: "installed", meta: { index: 0, term: 0, configuration } } }]);
+      await this.#openGroup(group);
+    } finally {
+      this.#creating.delete(group);
+    }
   }
 
   /** The replica and its log go; its state is its owner's to remove. */
@@ -242,7 +252,7 @@ export class MultiRaft<Result> {
     }
   }
 
-  /** A batch from a peer; in any order, any number of times. */
+  /** A batch from a peer; in any order, any number of times. An item that is CORRUPT is dropped and logged. */
   receive(from: PeerId, batch: readonly PeerItem[]): void {
     if (this.#state !== "open") return;
     // A follower's read may be among it.
@@ -250,10 +260,21 @@ export class MultiRaft<Result> {
     for (const item of batch) {
       const replica = this.#groups.get(item.group);
       if (replica === undefined) this.#listener.onUnknownGroup?.(item.group, from);
-      else this.#take(replica, from, item);
+      else this.#takeOrDrop(replica, from, item);
     }
     // What waited for this (appends whose payloads two nodes have now) need not wait for a slow drive here.
     this.#outbox.flush();
+  }
+
+  /** What cannot be understood (a peer of another version, perhaps) is lost, and nothing with it. */
+  #takeOrDrop(replica: GroupReplica<Result>, from: PeerId, item: PeerItem): void {
+    try {
+      this.#take(replica, from, item);
+    } catch (reason) {
+      if (!(reason instanceof CfsError) || reason.code !== "CORRUPT") throw reason;
+      this.#parts.logger.warn("a message of a peer was dropped", { group: item.group, from, reason: reason.message });
+      this.#wake(replica);
+    }
   }
 
   #take(replica: GroupReplica<Result>, from: PeerId, item: PeerItem): void {

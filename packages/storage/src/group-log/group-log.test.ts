@@ -176,3 +176,44 @@ test("decoders take nonsense without harm", () => {
   expect(decoded).toBeGreaterThan(2000);
   expect(refused).toBeGreaterThan(2000);
 });
+
+test.each(["entries", "installed"] as const)(
+  "a commit index is not there without what it was said of, when power fails in the middle of a large append (%s)",
+  async (how) => {
+    let oldCount = 0;
+    let newCount = 0;
+    for (let cutAt = 0; cutAt < 12; cutAt++) {
+      let left = Number.MAX_SAFE_INTEGER;
+      const io: MemoryIo = new MemoryIo({
+        random: seededRandom(cutAt),
+        schedule: (settle) => {
+          if (left-- === 0) io.crash();
+          queueMicrotask(settle);
+        },
+      });
+      const log = await openLog(io);
+      await log.append([created(1), created(2)]);
+      // Entries 2 to 5 are of a leader that lost; entry 1 is committed.
+      await log.append([{ ...appended(1, 1, 1, 5), hardState: { term: 1, vote: 1, commit: 1 } }]);
+      left = cutAt;
+      const hardState = { term: 2, vote: 0, commit: 5 };
+      const update =
+        how === "entries"
+          ? { ...appended(1, 2, 2, 4, { dataBytes: 4000 }), hardState }
+          : { ...noUpdate, group: 1, hardState, snapshot: snapshotOf("installed", 5, 2) };
+      // Another group fills the frame of 16,000 bytes, so that it ends behind the hard state.
+      await log.append([appended(2, 1, 1, 1, { dataBytes: 15_900 }), update]).catch(() => undefined);
+      left = Number.MAX_SAFE_INTEGER;
+      await log.close();
+      const again = await openLog(io);
+      const group = again.groups.get(1);
+      const isOld = group?.term(5) === 1 || group?.term(2) === 1;
+      if (isOld) oldCount++;
+      else newCount++;
+      if (isOld) expect([cutAt, group?.hardState.commit]).toEqual([cutAt, 1]);
+      await again.close();
+    }
+    expect(oldCount).toBeGreaterThan(0);
+    expect(newCount).toBeGreaterThan(0);
+  },
+);

@@ -1,9 +1,9 @@
 /**
  * Which records an append is made of, and which records of an old file are still needed.
  *
- * Order within a group: hard state, snapshot, then each entry with its payload before it, then payloads of entries that are in the log. Any
- * prefix of them is a log that could have been, and never has an entry without the payload that came with it; so a write of several
- * frames that a crash cuts short does no harm.
+ * Order within a group: hard state, snapshot, then each entry with its payload before it, then payloads of entries that are in the log, then the
+ * hard state again when its commit index speaks of any of these. Any prefix of them is a log that could have been, and never has an entry without
+ * the payload that came with it; so a write of several frames that a crash cuts short does no harm.
  */
 import type { GroupEntries, GroupId, GroupRecord, GroupUpdate, PayloadUse } from "@cfs/metadata";
 
@@ -18,14 +18,27 @@ export function recordsOf(updates: readonly GroupUpdate[], groups: ReadonlyMap<G
       records.push({ type: "removed", group });
       continue;
     }
-    if (update.hardState !== null) records.push({ type: "hardState", group, hardState: update.hardState });
+    const { hardState } = update;
+    const commit = hardState === null ? 0 : Math.min(hardState.commit, commitBefore(update, groups.get(group)));
+    if (hardState !== null) records.push({ type: "hardState", group, hardState: { ...hardState, commit } });
     if (snapshot?.how === "compacted") records.push({ type: "compacted", group, meta: snapshot.meta });
     if (snapshot?.how === "installed") {
       records.push({ type: "installed", group, meta: snapshot.meta, cutFrom: groups.get(group)?.firstIndex ?? 1 });
     }
     pushEntries(records, update);
+    if (hardState !== null && hardState.commit > commit) records.push({ type: "hardState", group, hardState });
   }
   return records;
+}
+
+/**
+ * The commit index may speak of the entries or the snapshot that come with it. Where a crash cuts the write before those, others may stand in their
+ * place, of a leader that lost: so what is said first goes only as far as what the log holds already and keeps.
+ */
+function commitBefore({ snapshot, entries }: GroupUpdate, held: GroupEntries | undefined): number {
+  if (snapshot?.how === "installed") return held?.hardState.commit ?? 0;
+  const first = entries[0];
+  return first === undefined ? Number.MAX_SAFE_INTEGER : first.index - 1;
 }
 
 function pushEntries(records: GroupRecord[], { group, entries, payloads }: GroupUpdate): void {

@@ -4,6 +4,7 @@ import { standardRules } from "@cfs/metadata";
 import type { DriverRules, PeerItem } from "@cfs/metadata";
 import { driverRulesWithBug } from "@cfs/metadata/testing";
 import { FaultyIo } from "@cfs/storage";
+import { entryKinds } from "raft-ts";
 import { expect, test } from "vitest";
 import { ShardBed } from "./shard-bed.ts";
 
@@ -450,4 +451,39 @@ test("power may fail at every single request of a drive: the node comes back wit
     points++;
   }
   expect(points).toBeGreaterThan(10);
+});
+
+test("a group that is asked for twice at once is created once", async () => {
+  const bed = await ShardBed.start({ nodes: 1 });
+  const { up } = bed.node(1);
+  const configuration = { ...noVoters, voters: [1] };
+  const both = await Promise.allSettled([up.createGroup(1, configuration), up.createGroup(1, configuration)]);
+  expect(both.map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
+  expect(both[1]).toMatchObject({ reason: { code: "EXISTS" } });
+  await bed.elect(1);
+  await bed.closeAll();
+});
+
+test("a first configuration that contradicts itself is refused, and is not in the log", async () => {
+  const bed = await ShardBed.start({ nodes: 1 });
+  await expect(bed.node(1).up.createGroup(1, { ...noVoters, voters: [1, 1, 2] })).rejects.toMatchObject({ code: "INVALID" });
+  bed.crash(1);
+  await bed.boot(1);
+  expect(bed.node(1).up.groups).toEqual([]);
+  await bed.closeAll();
+});
+
+test("a message that cannot be understood is dropped, and the rest of its batch is taken", async () => {
+  const bed = await ShardBed.start({ nodes: 2 });
+  for (const group of [1, 2]) await bed.createGroup(group);
+  const entries = [{ term: 5, index: 1, kind: entryKinds.configuration, data: Uint8Array.of(9, 0) }];
+  const common = { from: 2, to: 1, term: 5, prevIndex: 0, prevTerm: 0, commit: 0 };
+  const batch: PeerItem[] = [
+    { type: "raft", group: 1, gate: 0, held: 0, message: { type: "append", ...common, entries } },
+    { type: "raft", group: 2, gate: 0, held: 0, message: { type: "append", ...common, entries: [] } },
+  ];
+  bed.node(1).up.receive(2, batch);
+  expect(bed.node(1).up.status(1)).toMatchObject({ lastIndex: 0, configuration: { voters: [1, 2] } });
+  expect(bed.node(1).up.status(2)).toMatchObject({ term: 5, leader: 2 });
+  await bed.closeAll();
 });
