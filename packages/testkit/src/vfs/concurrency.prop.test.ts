@@ -36,8 +36,9 @@ const operation = fc.record({
 });
 type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
 
+/** Smaller than what some operations at once need, larger than what they give up at: five records were evicted by three renames for ever (seed 2050245084). */
 const tiny: CachedVfsSettings = {
-  cache: { inodes: 5, names: 5, namesPerDirectory: 3, inlineBytes: 5000, xattrBytes: 200 },
+  cache: { inodes: 12, names: 12, namesPerDirectory: 3, inlineBytes: 5000, xattrBytes: 200 },
   writeBytesMax: 1 << 30,
 };
 
