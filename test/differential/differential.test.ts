@@ -40,6 +40,7 @@ function fresh(directory: TestDirectory, name: string): string {
   return path;
 }
 
+// Not run without root: the operations switch between users, which only root may do; the title tells whoever runs the suite.
 if (!isRoot) test.skip("differential runs: they change users, so they need root", () => {});
 else {
   const reference = openReferenceDirectory();

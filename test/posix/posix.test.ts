@@ -17,6 +17,7 @@ const sources = readdirSync(folder)
   .map((name) => join(folder, name));
 const groupMs = 300_000;
 
+// Not run without root: the cases switch between users and make devices; the title tells whoever runs the suite.
 if (!isRoot) test.skip("POSIX cases: they change users, so they need root", () => {});
 else {
   const program = buildC({ name: "posix-cases", sources });
@@ -31,6 +32,7 @@ else {
       for (const name of names)
         test(`${name}`, (context) => {
           const verdict = judge(results.get(name), directory.kind, name);
+          // A case that says what this kernel or file system lacks, or a gap that testkit/posix/known-gaps.ts names with its reason; a gap that passes fails.
           if (verdict.type === "skip") context.skip(verdict.reason);
           expect(verdict).toEqual({ type: "pass" });
         });

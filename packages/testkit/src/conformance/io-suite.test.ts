@@ -32,6 +32,7 @@ if (probe.kind === "io_uring") {
   ioSuite("RingIo on io_uring", () => ring({ engine: "io_uring" }));
   ioSuite("RingIo on io_uring with four slots", () => ring({ engine: "io_uring", slots: 4 }));
 } else {
+  // Not run where the kernel refuses io_uring (a container's seccomp rules, kernel.io_uring_disabled): there is nothing to test there. The title says why, and threads are tested below.
   describe.skip(`RingIo on io_uring: ${probe.description}`, () => {});
 }
 ioSuite("RingIo on threads", () => ring({ engine: "threads", slots: 16 }));
