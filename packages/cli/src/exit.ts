@@ -97,13 +97,10 @@ function describeError(error: CfsError): Failure {
 
 /** What to say about whatever a command threw. Help and version texts, which commander throws too, are null: they are no failure. */
 export function describeFailure(reason: unknown): Failure | null {
-  if (reason instanceof CommanderError) {
-    if (reason.exitCode === 0) return null;
-    const message =
-      reason.code === "commander.help" ? "a command is missing" : reason.message.replace(/^error: /, "").replaceAll("\n", " ");
-    return { exitCode: exitCodes.usage, code: "USAGE", message, next: "see --help", stack: null };
+  if (reason instanceof CommanderError && reason.exitCode === 0) return null;
+  if (reason instanceof UsageError) {
+    return { exitCode: exitCodes.usage, code: "USAGE", message: reason.message, next: reason.next, stack: null };
   }
-  if (reason instanceof UsageError) return { exitCode: exitCodes.usage, code: "USAGE", message: reason.message, next: "", stack: null };
   if (reason instanceof Error && reason.name === "AbortError") {
     return { exitCode: exitCodes.interrupted, code: "INTERRUPTED", message: "interrupted", next: "", stack: null };
   }

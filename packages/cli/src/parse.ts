@@ -8,6 +8,13 @@ import { InvalidArgumentError } from "commander";
 /** A word on the command line or in a file that means nothing here; the message says what is expected. */
 export class UsageError extends Error {
   override readonly name: string = "UsageError";
+  /** What to do; empty where the message says it all. */
+  readonly next: string;
+
+  constructor(message: string, next = "") {
+    super(message);
+    this.next = next;
+  }
 }
 
 export interface Address {

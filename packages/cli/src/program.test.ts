@@ -39,7 +39,7 @@ test("wrong words are one line, exit code 2 and nothing on stdout", async () => 
   expect(await cfs("vresion")).toEqual({
     code: 2,
     out: "",
-    err: "cfs: USAGE: unknown command 'vresion' (Did you mean version?)\n  see --help\n",
+    err: "cfs: USAGE: unknown command 'vresion' (Did you mean version?)\n  see: cfs --help\n",
   });
   expect(await cfs("bench", ".", "--threads", "0")).toMatchObject({
     code: 2,
@@ -47,6 +47,10 @@ test("wrong words are one line, exit code 2 and nothing on stdout", async () => 
     err: expect.stringContaining('"0" is not a whole number from 1 to 64') as string,
   });
   expect(await cfs("bench")).toMatchObject({ code: 2, err: expect.stringContaining("missing required argument 'path'") as string });
+  expect(await cfs("admin", "drive", "lsit")).toMatchObject({
+    code: 2,
+    err: expect.stringContaining("\n  see: cfs admin drive --help\n") as string,
+  });
   expect(await cfs("version", "--nope")).toMatchObject({ code: 2, err: expect.stringContaining("unknown option '--nope'") as string });
 });
 

@@ -5,7 +5,7 @@
  * To add one, list it in `commands`. Failures of all kinds end here: one line for people, one JSON object with `--json`.
  */
 import { shownText } from "@cfs/core";
-import { Command } from "commander";
+import { Command, type CommanderError } from "commander";
 import { adminCommand } from "./commands/admin.ts";
 import { benchCommand } from "./commands/bench.ts";
 import { fsckCommand } from "./commands/fsck.ts";
@@ -51,22 +51,31 @@ function buildProgram(ui: Ui, ended: Ended): Command {
       "\nEvery command takes --help (with examples) and --json (one JSON value on stdout).\nExit codes: 0 ok, 1 failed, 2 wrong usage, 3 something is not healthy, 130 interrupted.",
     );
   for (const make of commands) program.addCommand(make(ui, ended));
-  settle(program, ui);
+  settle(program, ui, program.name());
   return program;
 }
 
-/** The same behaviour for every command of the tree: no exit of its own, texts to the terminals of `ui`, `--json` known before it runs. */
-function settle(command: Command, ui: Ui): void {
-  command.exitOverride().configureOutput({
-    writeOut: (text) => ui.stdout.write(text),
-    // Errors are printed by `report`, in one form for all kinds.
-    writeErr: () => undefined,
-    getOutHelpWidth: () => Math.min(ui.stdout.columns, 120),
-    getErrHelpWidth: () => Math.min(ui.stderr.columns, 120),
-    getOutHasColors: () => false,
-    getErrHasColors: () => false,
-  });
-  for (const child of command.commands) settle(child, ui);
+/** What commander says about a wrong command line, as one sentence, and where to look; help and version texts, which it throws too, stay as they are. */
+function refuse(path: string, reason: CommanderError): never {
+  if (reason.exitCode === 0) throw reason;
+  const message = reason.code === "commander.help" ? "a command is missing" : reason.message.replace(/^error: /, "").replaceAll("\n", " ");
+  throw new UsageError(message, `see: ${path} --help`);
+}
+
+/** The same behaviour for every command of the tree: no exit of its own, texts to the terminals of `ui`, errors that name the command. */
+function settle(command: Command, ui: Ui, path: string): void {
+  command
+    .exitOverride((reason) => refuse(path, reason))
+    .configureOutput({
+      writeOut: (text) => ui.stdout.write(text),
+      // Errors are printed by `report`, in one form for all kinds.
+      writeErr: () => undefined,
+      getOutHelpWidth: () => Math.min(ui.stdout.columns, 120),
+      getErrHelpWidth: () => Math.min(ui.stderr.columns, 120),
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    });
+  for (const child of command.commands) settle(child, ui, `${path} ${child.name()}`);
 }
 
 function report(failure: Failure, ui: Ui): void {
@@ -90,7 +99,7 @@ function mustKnow(program: Command, args: readonly string[]): void {
   const [first, word] = args;
   if (first !== "help" || word === undefined || word.startsWith("-")) return;
   if (program.commands.some((command) => command.name() === word)) return;
-  throw new UsageError(`unknown command '${word}'; see: cfs --help`);
+  throw new UsageError(`unknown command '${word}'`, "see: cfs --help");
 }
 
 /** Runs `cfs ARGS`. Never throws and never exits the process: the caller uses the exit code. */

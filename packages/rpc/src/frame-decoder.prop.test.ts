@@ -31,9 +31,8 @@ function plain({ head, payload }: ReceivedFrame): Plain {
   return { head: Buffer.from(head).toString("hex"), payload: Buffer.from(payload).toString("hex") };
 }
 
-/** All frames of all messages; the pool must be whole again at the end. */
-function decode(pieces: readonly Buffer[], isWhole = true): Plain[] {
-  const pool = new DirtyPool();
+/** A decoder whose frames are copied and given back to the pool as they come. */
+function collecting(pool: DirtyPool): { decoder: FrameDecoder; frames: Plain[] } {
   const frames: Plain[] = [];
   const decoder = new FrameDecoder({ pool }, (batch) => {
     for (const frame of batch) {
@@ -41,6 +40,13 @@ function decode(pieces: readonly Buffer[], isWhole = true): Plain[] {
       if (frame.payload.length > 0) pool.release(frame.payload);
     }
   });
+  return { decoder, frames };
+}
+
+/** All frames of all messages; the pool must be whole again at the end. */
+function decode(pieces: readonly Buffer[], isWhole = true): Plain[] {
+  const pool = new DirtyPool();
+  const { decoder, frames } = collecting(pool);
   try {
     for (const piece of pieces) decoder.push(piece);
     if (isWhole) decoder.end();
@@ -54,13 +60,7 @@ function decode(pieces: readonly Buffer[], isWhole = true): Plain[] {
 /** As a local socket delivers: each read goes to `room` first, then to a scratch that is written over when it was looked at. */
 function decodeReused(wire: Buffer, sizes: readonly number[]): Plain[] {
   const pool = new DirtyPool();
-  const frames: Plain[] = [];
-  const decoder = new FrameDecoder({ pool }, (batch) => {
-    for (const frame of batch) {
-      frames.push(plain(frame));
-      if (frame.payload.length > 0) pool.release(frame.payload);
-    }
-  });
+  const { decoder, frames } = collecting(pool);
   const scratch = Buffer.alloc(6000);
   for (let at = 0, turn = 0; at < wire.length; turn++) {
     const read = wire.subarray(at, at + (sizes[turn % sizes.length] as number));

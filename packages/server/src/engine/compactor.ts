@@ -16,6 +16,7 @@ import { decodeOrigin, readSegmentTable } from "@cfs/storage";
 import type { SegmentStore, SegmentTable } from "@cfs/storage";
 import { planPieces, swapsOf } from "./moves.ts";
 import type { MovedPiece, Reference } from "./moves.ts";
+import { commitOwn } from "./own-command.ts";
 import type { ReadPath } from "./read-path.ts";
 import type { ReferenceWalk } from "./reference-walk.ts";
 import type { Piece, SegmentWriter } from "./segment-writer.ts";
@@ -190,14 +191,7 @@ export class Compactor {
       pieces.map(({ piece: { lengthBytes, origin }, bytes }): Piece => ({ views: [bytes], lengthBytes, ...origin })),
     );
     const swaps = pieces.flatMap(({ piece }, index) => swapsOf(piece, stored.extents[index] ?? []));
-    const { place, outcome } = driver.propose({
-      command: { type: "publish", segment: stored.segment, swaps },
-      clientId: null,
-      seq: 0,
-      payload: [],
-    });
-    if (outcome.errno !== 0) throw new CfsError("IO", `publishing segment ${stored.segment.id} failed with errno ${outcome.errno}`);
-    await driver.durable(place.index);
+    await commitOwn(driver, { type: "publish", segment: stored.segment, swaps }, `segment ${stored.segment.id} was not published`);
     for (const { piece } of pieces) this.bytesMoved += piece.lengthBytes;
   }
 

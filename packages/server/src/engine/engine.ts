@@ -4,7 +4,7 @@
  * Order at start: drives, store, journal, state (replay), segments, capacity, then what works in the background. Nothing is served before the
  * replay is done, so what clients see is what was acknowledged.
  */
-import { CfsError, rootInode } from "@cfs/core";
+import { CfsError } from "@cfs/core";
 import type { Clock, Logger, Random, SegmentId } from "@cfs/core";
 import {
   KvState,
@@ -25,6 +25,7 @@ import type { DriveSpace } from "./capacity.ts";
 import { Compactor } from "./compactor.ts";
 import { OperationFigures } from "./operation-figures.ts";
 import { PackQueue } from "./pack-queue.ts";
+import { commitOwn } from "./own-command.ts";
 import { Packer } from "./packer.ts";
 import { ReadPath } from "./read-path.ts";
 import { PreparedSpace } from "./prepared-space.ts";
@@ -299,21 +300,9 @@ async function formatOrCheck(parts: EngineParts, options: EngineOptions, state: 
     return;
   }
   const drives: DriveRecord[] = parts.drives.map(({ driveId }, index) => ({ index, id: driveId, state: "ok" }));
-  const { place, outcome } = driver.propose({
-    command: {
-      type: "format",
-      clusterId: options.clusterId,
-      drives,
-      uid: options.rootUid,
-      gid: options.rootGid,
-      time: parts.clock.wallTime(),
-    },
-    clientId: null,
-    seq: 0,
-    payload: [],
-  });
-  if (outcome.errno !== 0 || !state.inode(rootInode)) throw CfsError.fromErrno(outcome.errno, "a new file system could not be made");
-  await driver.durable(place.index);
+  const { rootUid: uid, rootGid: gid, clusterId } = options;
+  const time = parts.clock.wallTime();
+  await commitOwn(driver, { type: "format", clusterId, drives, uid, gid, time }, "a new file system could not be made");
 }
 
 async function openSegments(parts: EngineParts, options: EngineOptions, state: KvState): Promise<SegmentStore> {

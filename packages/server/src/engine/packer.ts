@@ -5,11 +5,11 @@
  * swap by one command that holds only where the extents are still the current ones. Then the record's payload is no longer needed.
  * When it runs: see pack-pace.ts.
  */
-import { CfsError } from "@cfs/core";
 import type { Clock, Logger } from "@cfs/core";
 import { locate } from "@cfs/metadata";
 import type { ExtentSource, KvState, ShardDriver, Swap } from "@cfs/metadata";
 import type { Journal } from "@cfs/storage";
+import { commitOwn } from "./own-command.ts";
 import { PackPace } from "./pack-pace.ts";
 import type { PackLoad } from "./pack-pace.ts";
 import type { PackItem, PackQueue } from "./pack-queue.ts";
@@ -132,14 +132,7 @@ export class Packer {
       if (sources.length > 0) {
         const stored = await writer.write(sources.map(({ piece }) => piece));
         const swaps = sources.flatMap((source, index) => swapsOf(source, stored.extents[index] ?? []));
-        const { place, outcome } = driver.propose({
-          command: { type: "publish", segment: stored.segment, swaps },
-          clientId: null,
-          seq: 0,
-          payload: [],
-        });
-        if (outcome.errno !== 0) throw new CfsError("IO", `publishing segment ${stored.segment.id} failed with errno ${outcome.errno}`);
-        await driver.durable(place.index);
+        await commitOwn(driver, { type: "publish", segment: stored.segment, swaps }, `segment ${stored.segment.id} was not published`);
         this.segmentsPacked++;
       }
     } catch (reason) {

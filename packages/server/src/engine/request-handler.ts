@@ -17,6 +17,7 @@ import {
 import type { KvState, ListedInode, Request, ShardDriver } from "@cfs/metadata";
 import type { Capacity } from "./capacity.ts";
 import type { OperationFigures } from "./operation-figures.ts";
+import { commitOwn } from "./own-command.ts";
 import type { ReadPath } from "./read-path.ts";
 
 /** Inode counts given to a client at once. */
@@ -145,14 +146,7 @@ export class RequestHandler {
   async #grant(clientId: ClientId): Promise<Uint8Array> {
     const { driver, state } = this.#parts;
     const begin = state.content.superblock()?.nextInodeCount ?? 0;
-    const { place, outcome } = driver.propose({
-      command: { type: "grantInodes", clientId, count: grantCount },
-      clientId: null,
-      seq: 0,
-      payload: [],
-    });
-    if (outcome.errno !== 0) throw CfsError.fromErrno(outcome.errno, "inode numbers were not granted");
-    await driver.durable(place.index);
+    await commitOwn(driver, { type: "grantInodes", clientId, count: grantCount }, "inode numbers were not granted");
     return encodeNumbersReply([begin, begin + grantCount]);
   }
 }

@@ -67,6 +67,6 @@ export function memberNamed(members: readonly Member[], word: string): Member {
   if (byId.length > 1) throw new CfsError("INVALID", `"${word}" is the beginning of ${byId.length} drive ids; give more digits`);
   throw new CfsError(
     "NOT_FOUND",
-    `there is no drive "${word}"; name it by the first ${prefixDigitsMin} or more digits of its id, or by its directory, as in: cfs admin drive list`,
+    `there is no drive "${word}"; name it by the first ${prefixDigitsMin} or more digits of its id, or by its directory, as listed by: cfs admin drive list`,
   );
 }

@@ -14,6 +14,7 @@ import type { DriveParts, Io, MirroredKv } from "@cfs/storage";
 import { resolve as resolvePath } from "node:path";
 import type { MoveDetails } from "../admin/details.ts";
 import type { Engine } from "../engine/engine.ts";
+import { commitOwn } from "../engine/own-command.ts";
 import { readBook, writeBook } from "./drive-book.ts";
 import type { BookEntry, DriveBook } from "./drive-book.ts";
 import { DriveMove } from "./drive-move.ts";
@@ -308,10 +309,7 @@ export class DriveSet {
 
   async #setDrive(drive: DriveRecord): Promise<void> {
     const { driver } = this.#parts.engine;
-    const { place, outcome } = driver.propose({ command: { type: "setDrive", drive }, clientId: null, seq: 0, payload: [] });
-    if (outcome.errno !== 0)
-      throw CfsError.fromErrno(outcome.errno, `the table of drives does not take drive ${drive.id} as ${drive.state}`);
-    await driver.durable(place.index);
+    await commitOwn(driver, { type: "setDrive", drive }, `the table of drives does not take drive ${drive.id} as ${drive.state}`);
   }
 
   /** Empties the drive and forgets it; with `force`, or when it is lost already, forgets it and rebuilds what it held. Goes on in the background. */

@@ -4,10 +4,10 @@
  * A few hundred items per command, one command at a time: mounts go on in between. Applying something twice does no harm but to sums, so a sum
  * is mended only from a check that was made after the last mending (fsck.ts).
  */
-import { CfsError } from "@cfs/core";
 import { mendItemsMax } from "@cfs/metadata";
 import type { Command, MendItem, Problem } from "@cfs/metadata";
 import type { Engine } from "../engine/engine.ts";
+import { commitOwn } from "../engine/own-command.ts";
 
 /** Items with lists inside count as many as they hold. */
 function weightOf(item: MendItem): number {
@@ -17,9 +17,7 @@ function weightOf(item: MendItem): number {
 }
 
 async function propose({ driver }: Pick<Engine, "driver">, command: Command): Promise<void> {
-  const { place, outcome } = driver.propose({ command, clientId: null, seq: 0, payload: [] });
-  if (outcome.errno !== 0) throw CfsError.fromErrno(outcome.errno, `a mending command (${command.type}) was refused`);
-  await driver.durable(place.index);
+  await commitOwn(driver, command, `a mending command (${command.type}) was refused`);
 }
 
 export async function mendProblems(
