@@ -6,7 +6,7 @@ import { seededRandom } from "../testing/seeded-random.ts";
 import { sumAead } from "../testing/sum-aead.ts";
 import { noMetadata } from "./member.ts";
 import type { Message } from "./messages.ts";
-import { limits } from "./options.ts";
+import { defaultOptions, limits } from "./options.ts";
 import { KeyRing, PacketCipher } from "./packet-cipher.ts";
 import { joinFrames, MessageEncoder } from "./packet-format.ts";
 import { Swim, type SwimIdentity } from "./swim.ts";
@@ -156,8 +156,20 @@ describe("refusals", () => {
     ["a probe timeout above half of the interval", { swim: { probeTimeoutMs: 400 } }],
     ["packets of 1,400 bytes", { swim: { packetBytesMax: 1_400 } }],
     ["packets that cannot hold a part of a value", { swim: { packetBytesMax: 1_199 } }],
+    ["a tick of 9 ms", { swim: { tickMs: 9 } }],
+    ["half a millisecond", { swim: { gossipIntervalMs: 200.5 } }],
+    ["a wait that no timer takes", { swim: { tombstoneMs: 2 ** 31 } }],
+    ["gossip to nobody", { swim: { gossipFanout: 0 } }],
   ])("%s", (_what, change) => {
     expect(() => swimOf(change)).toThrow("INVALID");
+  });
+
+  it.each(Object.keys(defaultOptions))("%s that is no number, without end, or below zero", (name) => {
+    for (const value of [Number.NaN, Number.POSITIVE_INFINITY, -1]) expect(() => swimOf({ swim: { [name]: value } })).toThrow(name);
+  });
+
+  it("nothing of the defaults, nor of fractions where they mean something", () => {
+    expect(() => swimOf({ swim: { suspicionMult: 2.5, suspicionMaxMult: 1.5 } })).not.toThrow();
   });
 
   it("values without a name, without a version, or too large", () => {

@@ -17,7 +17,7 @@ import type { Member, Metadata } from "./member.ts";
 import { MemberTable, type Row } from "./member-table.ts";
 import type { ClaimMessage, MemberRecord, Message } from "./messages.ts";
 import { type ContentHash, type NamedValue, NamedValues } from "./named-values.ts";
-import { defaultOptions, limits, type SwimOptions } from "./options.ts";
+import { checkedOptions, defaultOptions, limits, type SwimOptions } from "./options.ts";
 import { type Aead, type GossipKey, KeyRing, PacketCipher } from "./packet-cipher.ts";
 import { isWord, MessageEncoder, metadataProblem } from "./packet-format.ts";
 import { Prober } from "./probe.ts";
@@ -63,8 +63,6 @@ export interface SwimEffects {
 const farewellMs = 1_000;
 /** So long after its join a node learns what the others know already. */
 const newcomerMs = 5_000;
-/** A part of a value with the longest name takes 1,165 bytes; IPv6 lets 1,232 pass everywhere. */
-const packetBytesLeast = 1_200;
 
 export class Swim {
   readonly keys: KeyRing;
@@ -96,7 +94,7 @@ export class Swim {
   constructor(parts: SwimParts, identity: SwimIdentity) {
     const { name, address } = identity;
     checkIdentity(identity);
-    this.#options = checked({ ...defaultOptions, ...identity.swim });
+    this.#options = checkedOptions({ ...defaultOptions, ...identity.swim });
     this.#name = name;
     this.#random = parts.random;
     this.#rules = parts.rules ?? standardRules;
@@ -433,13 +431,4 @@ function checkIdentity({ name, address, metadata, incarnation = 1 }: SwimIdentit
   if (!isWord(address, limits.addressBytesMax)) throw new CfsError("INVALID", `${JSON.stringify(address)} is no address of a member`);
   assert(Number.isSafeInteger(incarnation) && incarnation >= 1, "an incarnation counts from 1");
   checkMetadata(metadata);
-}
-
-function checked(options: SwimOptions): SwimOptions {
-  const { tickMs, probeTimeoutMs, probeIntervalMs, packetBytesMax } = options;
-  if (tickMs < 10 || probeTimeoutMs < tickMs || probeTimeoutMs * 2 > probeIntervalMs)
-    throw new CfsError("INVALID", "the tick is at least 10 ms and at most the probe timeout, which is at most half of the probe interval");
-  if (packetBytesMax < packetBytesLeast || packetBytesMax > 1_399)
-    throw new CfsError("INVALID", `packets of ${packetBytesMax} bytes: ${packetBytesLeast} to 1,399 are possible`);
-  return options;
 }
