@@ -118,6 +118,8 @@ export const limits = {
   labelValueBytesMax: 64,
   /** 2^48: counting up once per microsecond for eight years; more is an attack on the refutation. */
   incarnationMax: 0x1_0000_0000_0000,
+  /** 2^47: claims from here on are not answered, so that nobody can take away the incarnations that a member needs for its own words. */
+  incarnationAnsweredMax: 0x8000_0000_0000,
   /** Named values: the revocation list and a few more. */
   itemsMax: 16,
   itemNameBytesMax: 64,
