@@ -11,7 +11,7 @@ const conditions = ["cfs-source"];
 class SystemFirst extends BaseSequencer {
   override sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const place = ({ project, moduleId }: TestSpecification): string => `${project.name === "system" ? 0 : 1} ${moduleId}`;
-    return Promise.resolve(files.toSorted((one, other) => (place(one) < place(other) ? -1 : 1)));
+    return Promise.resolve([...files].sort((one, other) => (place(one) < place(other) ? -1 : 1)));
   }
 }
 
