@@ -1,5 +1,5 @@
 /** A real kernel mount over a small file system in memory. Needs root and /dev/fuse; skips aloud without. */
-import { execFile, spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { execFile, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, constants, fstatSync, mkdtempSync, openSync, readSync, rmdirSync, statSync, writeSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
