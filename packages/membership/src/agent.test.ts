@@ -2,6 +2,7 @@ import { CfsError, type Clock, silentLogger } from "@cfs/core";
 import { afterEach, describe, expect, it } from "vitest";
 import { SwimAgent } from "./agent.ts";
 import { nodeAead } from "./node-aead.ts";
+import { nodeHash } from "./node-hash.ts";
 import type { PacketNetwork } from "./packet-network.ts";
 import type { SwimEvent } from "./swim/events.ts";
 import { noMetadata } from "./swim/member.ts";
@@ -44,6 +45,7 @@ class World {
       random: seededRandom(this.agents.length),
       network: this.network(address),
       aead: nodeAead,
+      hash: nodeHash,
       logger: silentLogger,
     };
     const keys = [{ id: 1, bytes: new Uint8Array(32).fill(1) }];
@@ -168,5 +170,53 @@ describe("an agent", () => {
     agent.start();
     await agent.leave();
     expect(agent.status().phase).toBe("stopped");
+  });
+
+  it("tells every listener every event, in order, also when some throw, and then throws what they threw", async () => {
+    const agent = world.agent("one");
+    agent.start();
+    const heard: string[] = [];
+    const fail = (event: SwimEvent): void => {
+      throw new Error(`cannot bear ${event.type}`);
+    };
+    agent.onEvent(fail);
+    agent.onEvent((event) => {
+      if (event.type === "broadcast") heard.push(`${event.name} ${event.version}`);
+      // What a listener does in its turn comes after what it is told.
+      if (event.type === "broadcast" && event.version === 1) agent.broadcast(event.name, 2, new Uint8Array(1));
+    });
+    agent.onEvent((event) => {
+      if (event.type === "broadcast") heard.push(`${event.name} ${event.version} too`);
+    });
+    expect(() => agent.broadcast("list", 1, new Uint8Array(1))).toThrow(AggregateError);
+    expect(heard).toEqual(["list 1", "list 1 too", "list 2", "list 2 too"]);
+    expect(() => agent.broadcast("list", 3, new Uint8Array(1))).toThrow("cannot bear broadcast");
+    expect(await failureOf(agent.leave())).toContain("cannot bear leaveDone");
+    agent.close();
+    agent.broadcast("list", 4, new Uint8Array(1));
+    expect(heard.slice(4)).toEqual(["list 3", "list 3 too"]);
+  });
+
+  it("goes on after a listener failed in its turn", async () => {
+    const [one, other] = await pair();
+    let failures = 0;
+    one.onEvent(() => {
+      failures++;
+      throw new Error("no");
+    });
+    for (let version = 1; version <= 3; version++) {
+      other.broadcast("list", version, new Uint8Array(1));
+      for (let step = 0; step < 10; step++) await world.run(100).catch(() => null);
+    }
+    expect([failures, one.value("list")?.version, one.member("other")?.state]).toEqual([3, 3, "alive"]);
+  });
+
+  it("refuses to join while it leaves, and leaves no wait behind", async () => {
+    const [one, other] = await pair();
+    const left = other.leave();
+    expect(await failureOf(other.join(["one:1"], { timeoutMs: 1_000 }))).toContain("INVALID");
+    await world.run(5_000);
+    await left;
+    expect(one.member("other")?.state).toBe("left");
   });
 });

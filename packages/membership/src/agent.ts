@@ -3,6 +3,9 @@
  *
  * Everything happens in one turn: a tick or a packet goes into the core, its packets go out, its events go to the listeners. So there is no state between
  * turns but the core's, and the only waits are those of `join` and `leave` for an event. Implements Membership (membership.ts).
+ *
+ * Every listener hears every event in the order of the core, also when one of them throws (what it threw leaves the turn at its end) or calls the agent (what
+ * that brings about comes after the events of now). A closed agent tells nothing more.
  */
 import { CfsError, type Clock, type Logger, type Random } from "@cfs/core";
 import type { Membership, MembershipStatus } from "./membership.ts";
@@ -10,6 +13,7 @@ import type { PacketNetwork } from "./packet-network.ts";
 import type { SwimEvent } from "./swim/events.ts";
 import type { Member, Metadata } from "./swim/member.ts";
 import { defaultOptions } from "./swim/options.ts";
+import type { ContentHash } from "./swim/named-values.ts";
 import type { Aead, KeyRing } from "./swim/packet-cipher.ts";
 import type { SwimRules } from "./swim/rules.ts";
 import { Swim, type SwimIdentity } from "./swim/swim.ts";
@@ -20,12 +24,15 @@ export interface AgentParts {
   readonly network: PacketNetwork;
   /** `nodeAead` in a server. */
   readonly aead: Aead;
+  /** `nodeHash` in a server. */
+  readonly hash: ContentHash;
   readonly logger: Logger;
   /** For tests that plant a wrong rule. */
   readonly rules?: SwimRules;
 }
 
 type Listener = (event: SwimEvent) => void;
+type Wait = Parameters<Membership["join"]>[1];
 
 export class SwimAgent implements Membership {
   readonly #parts: AgentParts;
@@ -37,6 +44,7 @@ export class SwimAgent implements Membership {
   readonly #waits = new Set<(reason: unknown) => void>();
   #cancelTick: (() => void) | null = null;
   #endPackets: (() => void) | null = null;
+  #isDraining = false;
 
   constructor(parts: AgentParts, identity: SwimIdentity) {
     this.#parts = parts;
@@ -68,12 +76,34 @@ export class SwimAgent implements Membership {
   }
 
   #drain(): void {
+    if (this.#isDraining) return;
+    this.#isDraining = true;
+    const failures: unknown[] = [];
+    try {
+      while (this.#passOn(failures));
+    } finally {
+      this.#isDraining = false;
+    }
+    if (failures.length > 1) throw new AggregateError(failures, "listeners of a membership agent failed");
+    if (failures.length === 1) throw failures[0];
+  }
+
+  /** Hands on what the core has now; false when there is nothing. */
+  #passOn(failures: unknown[]): boolean {
     const { packets, events } = this.#core.effects();
     for (const { address, bytes } of packets) this.#parts.network.send(address, bytes);
     for (const event of events) {
+      if (this.#state === "closed") return false;
       this.#log(event);
-      for (const listener of [...this.#listeners]) listener(event);
+      for (const listener of [...this.#listeners]) {
+        try {
+          listener(event);
+        } catch (reason) {
+          failures.push(reason);
+        }
+      }
     }
+    return packets.length + events.length > 0;
   }
 
   #log(event: SwimEvent): void {
@@ -93,36 +123,38 @@ export class SwimAgent implements Membership {
     }
   }
 
-  /** Resolves with the first event for which `isIt`; rejects on abort, timeout and close. */
-  #event(isIt: (event: SwimEvent) => boolean, wait: { signal?: AbortSignal; timeoutMs: number }, what: string): Promise<SwimEvent> {
+  /** Asks the core, and resolves with the first event for which `isIt`; rejects on abort, timeout and close, and when the asking fails. */
+  async #ask(ask: (core: Swim) => void, isIt: (event: SwimEvent) => boolean, wait: Wait, what: string): Promise<SwimEvent> {
+    const { signal, timeoutMs } = wait;
+    signal?.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<SwimEvent>();
-    const { signal } = wait;
+    // When the asking fails as well, that is what the caller hears.
+    promise.catch(() => null);
     const listener: Listener = (event) => {
       if (isIt(event)) resolve(event);
     };
     const onAbort = (): void => reject(signal?.reason);
-    const cancelTimer = this.#parts.clock.after(wait.timeoutMs, () =>
-      reject(new CfsError("TIMED_OUT", `${what} took more than ${wait.timeoutMs} ms`)),
-    );
+    const onTimeout = (): void => reject(new CfsError("TIMED_OUT", `${what} took more than ${timeoutMs} ms`));
+    const cancelTimer = this.#parts.clock.after(timeoutMs, onTimeout);
     this.#listeners.add(listener);
     this.#waits.add(reject);
     signal?.addEventListener("abort", onAbort, { once: true });
-    if (signal?.aborted === true) onAbort();
-    return promise.finally(() => {
+    try {
+      ask(this.#core);
+      this.#drain();
+      return await promise;
+    } finally {
       cancelTimer();
       this.#waits.delete(reject);
       this.#listeners.delete(listener);
       signal?.removeEventListener("abort", onAbort);
-    });
+    }
   }
 
-  async join(seeds: readonly string[], wait: { readonly signal?: AbortSignal; readonly timeoutMs: number }): Promise<void> {
+  async join(seeds: readonly string[], wait: Wait): Promise<void> {
     this.#mustRun();
     const isAnswer = (event: SwimEvent): boolean => event.type === "joinedCluster" || (event.type === "nameConflict" && event.isFinal);
-    const answer = this.#event(isAnswer, wait, `joining by ${seeds.join(", ")}`);
-    this.#core.join(seeds);
-    this.#drain();
-    const event = await answer;
+    const event = await this.#ask((core) => core.join(seeds), isAnswer, wait, `joining by ${seeds.join(", ")}`);
     if (event.type !== "nameConflict") return;
     this.close();
     throw new CfsError("EXISTS", `${this.#core.self.name} is the name of another living node at ${event.address}`);
@@ -131,10 +163,13 @@ export class SwimAgent implements Membership {
   async leave(): Promise<void> {
     if (this.#state !== "running") return this.close();
     // The core ends by its own timeout of running time; the clock's is for a process that hardly runs.
-    const left = this.#event((event) => event.type === "leaveDone", { timeoutMs: 60_000 }, "leaving");
-    this.#core.leave();
-    this.#drain();
-    await left;
+    const wait = { timeoutMs: 60_000 };
+    await this.#ask(
+      (core) => core.leave(),
+      (event) => event.type === "leaveDone",
+      wait,
+      "leaving",
+    );
     this.close();
   }
 
@@ -152,7 +187,9 @@ export class SwimAgent implements Membership {
   }
 
   #mustRun(): void {
+    const { phase } = this.#core;
     if (this.#state !== "running") throw new CfsError("INVALID", `the membership agent is ${this.#state}, not running`);
+    if (phase === "leaving" || phase === "stopped") throw new CfsError("INVALID", `the membership agent is ${phase}: it cannot join`);
   }
 
   members(): readonly Member[] {

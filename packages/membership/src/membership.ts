@@ -29,7 +29,10 @@ export interface Membership extends AsyncDisposable {
   members(): readonly Member[];
   member(name: string): Member | null;
   setMetadata(metadata: Metadata): void;
-  /** Spreads a named value; the highest version wins everywhere. Refused (false) when this version or a newer one is known here. */
+  /**
+   * Spreads a named value; the highest version wins everywhere. Refused (false) when this version or a newer one is known here. Of two that were given one
+   * version on two nodes all come to the same one: what was taken here may still give way to another content of its version.
+   */
   broadcast(name: string, version: number, bytes: Uint8Array): boolean;
   /** The newest known value of that name. */
   value(name: string): { readonly version: number; readonly bytes: Uint8Array } | null;

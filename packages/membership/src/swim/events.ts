@@ -20,7 +20,7 @@ export type SwimEvent =
   | { readonly type: "left"; readonly member: Member }
   /** Its tombstone ran out: the name is forgotten. */
   | { readonly type: "reaped"; readonly member: Member }
-  /** A named value is newer than what this node had. `bytes` belong to the core: do not change them. */
+  /** A named value replaces what this node had: by a higher version, or by the greater hash among two of one version. `bytes` belong to the core: do not change them. */
   | { readonly type: "broadcast"; readonly name: string; readonly version: number; readonly bytes: Uint8Array }
   /** This node heard the state of the cluster for the first time since `join`. */
   | { readonly type: "joinedCluster" }
@@ -53,6 +53,8 @@ export interface SwimCounters {
   acksLate: number;
   /** Claims that were dropped because a table was full. */
   refusedFull: number;
+  /** Values that were pulled whole and did not have the hash that was announced: dropped. */
+  valuesDamaged: number;
   refutations: number;
   stalls: number;
 }
@@ -72,6 +74,7 @@ export function newCounters(): SwimCounters {
     probesFailed: 0,
     acksLate: 0,
     refusedFull: 0,
+    valuesDamaged: 0,
     refutations: 0,
     stalls: 0,
   };

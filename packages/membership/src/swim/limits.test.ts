@@ -1,5 +1,6 @@
 /** What stays bounded, what is refused, and what happens at the edges. */
 import { describe, expect, it } from "vitest";
+import { nodeHash } from "../node-hash.ts";
 import { GossipSimulation, simulationCluster, simulationKey } from "../testing/gossip-simulation.ts";
 import { seededRandom } from "../testing/seeded-random.ts";
 import { sumAead } from "../testing/sum-aead.ts";
@@ -13,7 +14,7 @@ import { Swim, type SwimIdentity } from "./swim.ts";
 const identity: SwimIdentity = { name: "a", address: "a:1", clusterId: simulationCluster, keys: [simulationKey], metadata: noMetadata };
 
 function swimOf(change: Partial<SwimIdentity> = {}): Swim {
-  return new Swim({ random: seededRandom(1), aead: sumAead }, { ...identity, ...change });
+  return new Swim({ random: seededRandom(1), aead: sumAead, hash: nodeHash }, { ...identity, ...change });
 }
 
 /** One who has the key and says what it likes. */
@@ -38,6 +39,9 @@ class Stranger {
     for (const endMs = this.clockMs + forMs; this.clockMs < endMs; this.clockMs += 100) this.#swim.tick(this.clockMs);
   }
 }
+
+/** The hash of a content that nobody has. */
+const hashOf = (number: number): string => String(number).padStart(32, "0");
 
 const aliveOf = (name: string): Message => ({
   type: "alive",
@@ -103,7 +107,7 @@ describe("limits", () => {
     stranger.say([{ type: "alive", record }]);
     stranger.say([{ type: "suspect", name, incarnation: 2 ** 48, from: long("c", 64) }]);
     stranger.say([{ type: "ping", seq: 2 ** 52, source: name, target: swim.self.name }]);
-    stranger.say([{ type: "pull", name: long("list", 64), version: 2 ** 50, parts: [0, 1, 2] }]);
+    stranger.say([{ type: "pull", name: long("list", 64), version: 2 ** 50, hash: nodeHash(new Uint8Array(3_000)), parts: [0, 1, 2] }]);
     stranger.say([{ type: "digest", source: name, sums: new Uint32Array(64).fill(7) }]);
     stranger.say([{ type: "sync", isPartial: true, ask: Array.from({ length: 64 }, (_, index) => index) }]);
     stranger.run(3_000);
@@ -198,22 +202,79 @@ describe("large values", () => {
   it("are given up when nobody has them, and asked for what is newer", () => {
     const swim = swimOf();
     const stranger = new Stranger(swim);
-    stranger.say([aliveOf("b"), { type: "announce", name: "list", version: 3, lengthBytes: 5_000 }]);
-    stranger.say([{ type: "announce", name: "list", version: 2, lengthBytes: 5_000 }]);
+    stranger.say([aliveOf("b"), { type: "announce", name: "list", version: 3, hash: hashOf(3), lengthBytes: 5_000 }]);
+    stranger.say([{ type: "announce", name: "list", version: 2, hash: hashOf(2), lengthBytes: 5_000 }]);
     swim.effects();
     stranger.run(20_000);
     const quiet = swim.effects().packets.length;
     expect(quiet).toBeGreaterThan(20);
     for (let count = 0; count < limits.itemsMax + 3; count++)
-      stranger.say([{ type: "announce", name: `list ${count}`.replace(" ", "-"), version: 1, lengthBytes: 2_000 }]);
+      stranger.say([{ type: "announce", name: `list ${count}`.replace(" ", "-"), version: 1, hash: hashOf(1), lengthBytes: 2_000 }]);
     expect(swim.counters.refusedFull).toBe(3);
     swim.broadcast("list", 4, large);
     swim.effects();
-    stranger.say([{ type: "pull", name: "list", version: 3, parts: [0, 1] }]);
+    stranger.say([{ type: "pull", name: "list", version: 3, hash: hashOf(3), parts: [0, 1] }]);
     expect(swim.effects().packets).toHaveLength(1);
-    stranger.say([{ type: "pull", name: "list", version: 4, parts: [0, 19, 63] }]);
+    stranger.say([{ type: "pull", name: "list", version: 4, hash: nodeHash(large), parts: [0, 19, 63] }]);
     expect(swim.effects().packets).toHaveLength(2);
-    stranger.say([{ type: "pull", name: "unknown", version: 4, parts: [0] }]);
+    stranger.say([{ type: "pull", name: "unknown", version: 4, hash: hashOf(4), parts: [0] }]);
     expect(swim.effects().packets).toHaveLength(0);
+  });
+
+  /** Announces a value under this hash and answers the pull with all of its parts. */
+  function offer(stranger: Stranger, name: string, bytes: Uint8Array, hash: string): void {
+    const value = { name, version: 1, hash, lengthBytes: bytes.length };
+    stranger.say([{ type: "announce", ...value }]);
+    for (let index = 0; index * limits.itemPartBytes < bytes.length; index++) {
+      const begin = index * limits.itemPartBytes;
+      stranger.say([{ type: "part", ...value, index, bytes: bytes.subarray(begin, begin + limits.itemPartBytes) }]);
+    }
+  }
+
+  it("are dropped when they do not have the hash that was announced, and can be pulled again", () => {
+    const swim = swimOf();
+    const stranger = new Stranger(swim);
+    offer(
+      stranger,
+      "list",
+      large.map((byte) => byte ^ 1),
+      nodeHash(large),
+    );
+    expect([swim.value("list"), swim.counters.valuesDamaged]).toEqual([null, 1]);
+    offer(stranger, "list", large, nodeHash(large));
+    expect([swim.value("list")?.bytes, swim.counters.valuesDamaged]).toEqual([large, 1]);
+  });
+
+  it("count as a name only once they are whole, and find no room when the last one was taken meanwhile", () => {
+    const swim = swimOf();
+    const stranger = new Stranger(swim);
+    for (let count = 1; count < limits.itemsMax; count++) swim.broadcast(`v${count}`, 1, new Uint8Array(1));
+    const value = { name: "list", version: 1, hash: nodeHash(large), lengthBytes: large.length } as const;
+    stranger.say([{ type: "announce", ...value }]);
+    expect(swim.broadcast("last", 1, new Uint8Array(1))).toBe(true);
+    offer(stranger, "list", large, nodeHash(large));
+    expect([swim.value("list"), swim.counters.refusedFull]).toEqual([null, 2]);
+  });
+});
+
+describe("two values of one version", () => {
+  const contents = [1, 2, 3].map((content) => Uint8Array.of(content)).sort((one, other) => (nodeHash(one) < nodeHash(other) ? -1 : 1));
+  const item = (at: number): Message => ({ type: "item", name: "list", version: 5, bytes: contents[at] as Uint8Array });
+
+  it("the one with the greater hash wins in any order; the host's own word is no exception, and never a second one", () => {
+    for (const order of [
+      [0, 1, 2],
+      [2, 0, 1],
+      [1, 2, 0],
+    ]) {
+      const swim = swimOf();
+      expect(swim.broadcast("list", 5, contents[order[0] as number] as Uint8Array)).toBe(true);
+      expect(swim.broadcast("list", 5, contents[order[1] as number] as Uint8Array)).toBe(false);
+      const stranger = new Stranger(swim);
+      for (const at of order) stranger.say([item(at)]);
+      expect(swim.value("list")?.bytes).toEqual(contents[2]);
+      stranger.say([{ type: "item", name: "list", version: 4, bytes: Uint8Array.of(9) }]);
+      expect(swim.value("list")?.version).toBe(5);
+    }
   });
 });

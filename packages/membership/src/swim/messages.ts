@@ -18,11 +18,12 @@ export interface ItemMessage {
   readonly bytes: Uint8Array;
 }
 
-/** A named value exists in this version; whoever lacks it pulls it from the sender. */
+/** A named value exists in this version, with this hash of its content (32 hex digits); whoever lacks it pulls it from the sender. */
 export interface AnnounceMessage {
   readonly type: "announce";
   readonly name: string;
   readonly version: number;
+  readonly hash: string;
   readonly lengthBytes: number;
 }
 
@@ -46,11 +47,12 @@ export type Message =
   | { readonly type: "record"; readonly record: MemberRecord }
   | AnnounceMessage
   | ItemMessage
-  | { readonly type: "pull"; readonly name: string; readonly version: number; readonly parts: readonly number[] }
+  | { readonly type: "pull"; readonly name: string; readonly version: number; readonly hash: string; readonly parts: readonly number[] }
   | {
       readonly type: "part";
       readonly name: string;
       readonly version: number;
+      readonly hash: string;
       readonly lengthBytes: number;
       readonly index: number;
       readonly bytes: Uint8Array;

@@ -33,19 +33,34 @@ describe("packet format", () => {
     expect(decodePacket(joinFrames([later, ack, later]))).toEqual({ messages: [{ type: "ack", seq: 5 }], unknownCount: 2 });
   });
 
+  const hash = Array.from({ length: 16 }, () => 0xab);
+  const text = (word: string): number[] => [word.length, ...Buffer.from(word)];
   it.each([
-    ["another version", [packetVersion + 1]],
+    ["a body that ends early", "ends early", messageTags.ack, []],
+    ["a body that is too long", "1 bytes too many", messageTags.ack, [1, 1]],
+    ["an empty name", "a name", messageTags.left, [0, 1]],
+    ["incarnation zero", "an incarnation", messageTags.left, [...text("a"), 0]],
+    ["a name with a space", "a name", messageTags.left, [...text(" "), 1]],
+    ["a bucket that does not exist", "a bucket", messageTags.sync, [0, 1, 64]],
+    ["a flag that is neither", "a flag", messageTags.sync, [2, 0]],
+    ["an item that is too long", "the length of a value", messageTags.announce, [...text("a"), 1, ...hash, 0xff, 0xff, 0x7f]],
+    ["an item that need not be pulled", "the length of a value", messageTags.announce, [...text("a"), 1, ...hash, 0x90, 0x03]],
+    ["a hash that ends early", "ends early", messageTags.announce, [...text("a"), 1, ...hash.slice(1)]],
+    ["version zero", "the version of a value", messageTags.item, [...text("a"), 0, 0]],
+    ["too many parts", "a count of parts", messageTags.pull, [...text("a"), 1, ...hash, 9, 1, 1, 1, 1, 1, 1, 1, 1, 1]],
+    ["a part that no value has", "a part", messageTags.pull, [...text("a"), 1, ...hash, 1, 64]],
+    ["a part beyond the end", "a part", messageTags.part, [...text("a"), 1, ...hash, 0x91, 0x03, 1, 0]],
+    ["a state that does not exist", "a state", messageTags.record, [...text("a"), 9]],
+  ])("refuses %s", (_what, why, tag, body) => {
+    const frame = Uint8Array.from([tag, body.length, ...body]);
+    expect(() => decodePacket(joinFrames([frame]))).toThrow(CfsError);
+    expect(() => decodePacket(joinFrames([frame]))).toThrow(why);
+  });
+
+  it.each([
+    ["a packet of another version", [packetVersion - 1]],
     ["nothing", []],
-    ["a body that ends early", [1, messageTags.ack, 5, 1]],
-    ["a body that is too long", [1, messageTags.ack, 2, 1, 1]],
-    ["an empty name", [1, messageTags.left, 2, 0, 1]],
-    ["incarnation zero", [1, messageTags.left, 3, 1, 0x61, 0]],
-    ["a name with a space", [1, messageTags.left, 3, 1, 0x20, 1]],
-    ["a bucket that does not exist", [1, messageTags.sync, 3, 0, 1, 64]],
-    ["an item that is too long", [1, messageTags.announce, 6, 1, 0x61, 1, 0xff, 0xff, 0x7f]],
-    ["too many parts", [1, messageTags.pull, 13, 1, 0x61, 1, 9, 1, 1, 1, 1, 1, 1, 1, 1, 1]],
-    ["a part beyond the end", [1, messageTags.part, 6, 1, 0x61, 1, 1, 1, 0]],
-    ["a state that does not exist", [1, messageTags.record, 3, 1, 0x61, 9]],
+    ["a message that ends early", [packetVersion, messageTags.ack, 5, 1]],
   ])("refuses %s", (_what, bytes) => {
     expect(() => decodePacket(Uint8Array.from(bytes))).toThrow(CfsError);
   });
@@ -66,7 +81,16 @@ describe("packet format", () => {
     expect(() => decode({}, "record")).toThrow("a session");
     expect(() => decode({ session: "00000000000000ff", address: "" }, "record")).toThrow("an address");
     expect(() => decode({ session: "00000000000000ff", state: "dead" }, "alive")).toThrow("another state");
-    expect(() => decode({ state: "dead", address: "" }, "record")).not.toThrow();
+    expect(() => decode({ session: "00000000000000ff", ageMs: 1 }, "record")).toThrow("the age");
+    expect(() => decode({ state: "dead", address: "", ageMs: 1 }, "record")).not.toThrow();
+  });
+
+  it("refuses a label that comes twice", () => {
+    const record = [...text("a"), 2, 1, ...Array.from({ length: 8 }, () => 0), 0, 0, 0, 0];
+    const decode = (labels: readonly number[]): unknown =>
+      decodePacket(joinFrames([Uint8Array.from([messageTags.record, record.length + labels.length, ...record, ...labels])]));
+    expect(() => decode([2, ...text("k"), ...text("v"), ...text("l"), ...text("w")])).not.toThrow();
+    expect(() => decode([2, ...text("k"), ...text("v"), ...text("k"), ...text("w")])).toThrow("twice");
   });
 
   it("says what is wrong with metadata", () => {

@@ -7,8 +7,8 @@
  *   alive, record | name | state 1 | incarnation | session 8 | address | ageMs | capacityBytes | features | labels 1 × (key, value) |
  *   suspect, dead | name | incarnation | from |           left | name | incarnation |
  *   digest | source | 64 × u32 |                          sync | isPartial 1 | asked buckets 1 × u8 |
- *   announce | name | version | lengthBytes |             item | name | version | bytes |
- *   pull   | name | version | parts 1 × varint |          part | name | version | lengthBytes | index | bytes |
+ *   announce | name | version | hash 16 | lengthBytes |   item | name | version | bytes |
+ *   pull   | name | version | hash 16 | parts 1 × varint | part | name | version | hash 16 | lengthBytes | index | bytes |
  *   hello  | address |
  *
  * A message of an unknown tag is skipped and counted, so that a newer node may say more. A known one must fill its body exactly.
@@ -18,8 +18,9 @@ import { assert, ByteReader, ByteWriter, CfsError, unreachable } from "@cfs/core
 import { type MemberState, type Metadata, stateRanks } from "./member.ts";
 import { type MemberRecord, type Message, messageTags, type MessageType } from "./messages.ts";
 import { limits } from "./options.ts";
+import type { ValueId } from "./rules.ts";
 
-export const packetVersion = 1;
+export const packetVersion = 2;
 export const bucketCount = 64;
 
 const typeByTag: ReadonlyMap<number, MessageType> = new Map(
@@ -28,6 +29,8 @@ const typeByTag: ReadonlyMap<number, MessageType> = new Map(
 const states = Object.keys(stateRanks) as MemberState[];
 const word = /^[\x21-\x7e]+$/;
 const printable = /^[\x20-\x7e]*$/;
+const hashBytes = 16;
+const partsMax = limits.itemBytesMax / limits.itemPartBytes;
 
 export interface Packet {
   readonly messages: readonly Message[];
@@ -97,21 +100,24 @@ export class MessageEncoder {
         for (const bucket of message.ask) out.u8(bucket);
         return;
       case "announce":
-        return void out.latin1(message.name).varint(message.version).varint(message.lengthBytes);
+        return void this.#writeValueId(message).varint(message.lengthBytes);
       case "item":
         return void out.latin1(message.name).varint(message.version).bytes(message.bytes);
       case "pull":
-        out.latin1(message.name).varint(message.version).u8(message.parts.length);
+        this.#writeValueId(message).u8(message.parts.length);
         for (const part of message.parts) out.varint(part);
         return;
       case "part":
-        out.latin1(message.name).varint(message.version).varint(message.lengthBytes);
-        return void out.varint(message.index).bytes(message.bytes);
+        return void this.#writeValueId(message).varint(message.lengthBytes).varint(message.index).bytes(message.bytes);
       case "hello":
         return void out.latin1(message.address);
       default:
         return unreachable(message, "message type");
     }
+  }
+
+  #writeValueId({ name, version, hash }: { readonly name: string } & ValueId): ByteWriter {
+    return this.#body.latin1(name).varint(version).raw(Buffer.from(hash, "hex"));
   }
 
   #writeRecord(record: MemberRecord): void {
@@ -154,9 +160,20 @@ function readIncarnation(reader: ByteReader): number {
   return incarnation >= 1 && incarnation <= limits.incarnationMax ? incarnation : refuse("an incarnation");
 }
 
+function readVersion(reader: ByteReader): number {
+  const version = reader.varint();
+  return version >= 1 ? version : refuse("the version of a value");
+}
+
+function readValueId(reader: ByteReader): { readonly name: string } & ValueId {
+  return { name: readItemName(reader), version: readVersion(reader), hash: Buffer.from(reader.raw(hashBytes)).toString("hex") };
+}
+
+/** Of a value that is pulled; a shorter one is told at once. */
 function readLength(reader: ByteReader): number {
   const lengthBytes = reader.varint();
-  return lengthBytes <= limits.itemBytesMax ? lengthBytes : refuse("the length of a value");
+  const isPulled = lengthBytes > limits.itemInlineBytesMax && lengthBytes <= limits.itemBytesMax;
+  return isPulled ? lengthBytes : refuse("the length of a value");
 }
 
 function readMetadata(reader: ByteReader): Metadata {
@@ -166,6 +183,7 @@ function readMetadata(reader: ByteReader): Metadata {
   const count = reader.u8();
   for (let index = 0; index < count; index++) {
     const key = reader.latin1();
+    if (Object.hasOwn(labels, key)) refuse("a label that comes twice");
     Object.defineProperty(labels, key, { value: reader.latin1(), enumerable: true, configurable: true, writable: true });
   }
   const metadata = { labels, capacityBytes, features };
@@ -183,6 +201,7 @@ function readRecord(reader: ByteReader, type: "alive" | "record"): MemberRecord 
   const isGone = state === "dead" || state === "left";
   if (!(isWord(address, limits.addressBytesMax) || (isGone && address === ""))) refuse("an address");
   if (!isGone && session === "") refuse("a session");
+  if (!isGone && ageMs !== 0) refuse("the age of the living");
   if (type === "alive" && state !== "alive") refuse("its own words in another state");
   return { name, state, incarnation, session, address, ageMs, metadata: readMetadata(reader) };
 }
@@ -193,6 +212,11 @@ function readSums(reader: ByteReader): Uint32Array {
   return sums;
 }
 
+function readFlag(reader: ByteReader): boolean {
+  const flag = reader.u8();
+  return flag <= 1 ? flag === 1 : refuse("a flag");
+}
+
 function readAsk(reader: ByteReader): readonly number[] {
   const ask = [...reader.raw(reader.u8())];
   return ask.length <= bucketCount && ask.every((bucket) => bucket < bucketCount) ? ask : refuse("a bucket");
@@ -201,18 +225,18 @@ function readAsk(reader: ByteReader): readonly number[] {
 function readParts(reader: ByteReader): readonly number[] {
   const count = reader.u8();
   if (count > limits.itemPartsMax) refuse("a count of parts");
-  return Array.from({ length: count }, () => reader.varint());
+  const parts = Array.from({ length: count }, () => reader.varint());
+  return parts.every((part) => part < partsMax) ? parts : refuse("a part");
 }
 
 function readPart(reader: ByteReader): Message {
-  const name = readItemName(reader);
-  const version = reader.varint();
+  const id = readValueId(reader);
   const lengthBytes = readLength(reader);
   const index = reader.varint();
   const bytes = reader.bytes();
   const offsetBytes = index * limits.itemPartBytes;
   if (offsetBytes >= lengthBytes || bytes.length !== Math.min(limits.itemPartBytes, lengthBytes - offsetBytes)) refuse("a part");
-  return { type: "part", name, version, lengthBytes, index, bytes };
+  return { type: "part", ...id, lengthBytes, index, bytes };
 }
 
 function readBody(type: MessageType, reader: ByteReader): Message {
@@ -235,15 +259,15 @@ function readBody(type: MessageType, reader: ByteReader): Message {
     case "digest":
       return { type, source: readName(reader), sums: readSums(reader) };
     case "sync":
-      return { type, isPartial: reader.u8() === 1, ask: readAsk(reader) };
+      return { type, isPartial: readFlag(reader), ask: readAsk(reader) };
     case "announce":
-      return { type, name: readItemName(reader), version: reader.varint(), lengthBytes: readLength(reader) };
+      return { type, ...readValueId(reader), lengthBytes: readLength(reader) };
     case "item": {
-      const item = { type, name: readItemName(reader), version: reader.varint(), bytes: reader.bytes() } as const;
+      const item = { type, name: readItemName(reader), version: readVersion(reader), bytes: reader.bytes() } as const;
       return item.bytes.length <= limits.itemInlineBytesMax ? item : refuse("a value that is too long to be told at once");
     }
     case "pull":
-      return { type, name: readItemName(reader), version: reader.varint(), parts: readParts(reader) };
+      return { type, ...readValueId(reader), parts: readParts(reader) };
     case "part":
       return readPart(reader);
     case "hello":

@@ -8,6 +8,12 @@
  */
 import { type Claim, type MemberState, stateRanks } from "./member.ts";
 
+/** Which value of a name: two of one version differ in the hash of their content. */
+export interface ValueId {
+  readonly version: number;
+  readonly hash: string;
+}
+
 export interface SwimRules {
   /** Whether a claim replaces what is held about a member. */
   readonly supersedes: (claim: Claim, held: Claim) => boolean;
@@ -33,6 +39,10 @@ export interface SwimRules {
   readonly suspicionMs: (minMs: number, maxMs: number, confirmed: number, wanted: number) => number;
   /** How much of the time since the last tick counts: a process that stood still must not judge by that time. */
   readonly countedMs: (elapsedMs: number, mostMs: number) => number;
+  /** Whether a named value replaces another one of its name. */
+  readonly isNewerValue: (value: ValueId, held: ValueId) => boolean;
+  /** Whether a part belongs to what is pulled, and what was pulled is what was announced. */
+  readonly isSameValue: (one: ValueId, other: ValueId) => boolean;
 }
 
 export const standardRules: SwimRules = {
@@ -52,4 +62,7 @@ export const standardRules: SwimRules = {
   suspicionMs: (minMs, maxMs, confirmed, wanted) =>
     wanted <= 0 ? minMs : Math.max(minMs, maxMs - ((maxMs - minMs) * Math.log(confirmed + 1)) / Math.log(wanted + 1)),
   countedMs: (elapsedMs, mostMs) => Math.min(Math.max(elapsedMs, 0), mostMs),
+  // Of two writers' values of one version any may win, if it is the same one everywhere: the greater hash.
+  isNewerValue: (value, held) => value.version > held.version || (value.version === held.version && value.hash > held.hash),
+  isSameValue: (one, other) => one.version === other.version && one.hash === other.hash,
 };

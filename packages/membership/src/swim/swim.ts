@@ -16,7 +16,7 @@ import { newCounters, type SwimCounters, type SwimEvent } from "./events.ts";
 import type { Member, Metadata } from "./member.ts";
 import { MemberTable, type Row } from "./member-table.ts";
 import type { ClaimMessage, MemberRecord, Message } from "./messages.ts";
-import { type NamedValue, NamedValues } from "./named-values.ts";
+import { type ContentHash, type NamedValue, NamedValues } from "./named-values.ts";
 import { defaultOptions, limits, type SwimOptions } from "./options.ts";
 import { type Aead, type GossipKey, KeyRing, PacketCipher } from "./packet-cipher.ts";
 import { isWord, MessageEncoder, metadataProblem } from "./packet-format.ts";
@@ -31,6 +31,8 @@ import { SteadyTime } from "./steady-time.ts";
 export interface SwimParts {
   readonly random: Random;
   readonly aead: Aead;
+  /** Of the contents of named values; the same in the whole cluster. */
+  readonly hash: ContentHash;
   /** For tests that plant a wrong rule; `standardRules` when absent. */
   readonly rules?: SwimRules;
 }
@@ -61,7 +63,7 @@ export interface SwimEffects {
 const farewellMs = 1_000;
 /** So long after its join a node learns what the others know already. */
 const newcomerMs = 5_000;
-/** A part of a value with the longest name takes 1,148 bytes; IPv6 lets 1,232 pass everywhere. */
+/** A part of a value with the longest name takes 1,165 bytes; IPv6 lets 1,232 pass everywhere. */
 const packetBytesLeast = 1_200;
 
 export class Swim {
@@ -116,6 +118,7 @@ export class Swim {
     const sendFrames = (to: string, frames: readonly Uint8Array[]): void => this.#wire.send(to, frames, this.#time.nowMs);
     this.#values = new NamedValues({
       ...shared,
+      hash: parts.hash,
       encode,
       emit,
       send: sendFrames,
@@ -359,7 +362,7 @@ export class Swim {
     if (this.#phase !== "leaving" && this.#phase !== "stopped") this.#self.setMetadata(metadata);
   }
 
-  /** Gives everybody a named value; false when this version or a newer one is known, or when there are too many names. */
+  /** Gives everybody a named value; false when this version (of whatever content) or a newer one is known, or when there are too many names. */
   broadcast(name: string, version: number, bytes: Uint8Array): boolean {
     if (!isWord(name, limits.itemNameBytesMax))
       throw new CfsError("INVALID", "the name of a broadcast value is 1 to 64 printable characters");

@@ -6,6 +6,7 @@
  * the agent instead, among other parts; this one is small, so that a thousand nodes are no trouble.
  */
 import { assert, type Random } from "@cfs/core";
+import { nodeHash } from "../node-hash.ts";
 import type { SwimEvent } from "../swim/events.ts";
 import { noMetadata } from "../swim/member.ts";
 import type { SwimOptions } from "../swim/options.ts";
@@ -124,7 +125,7 @@ export class GossipSimulation {
     const random = seededRandom(Math.floor(this.random.next() * 0x7fff_ffff));
     const { rules = standardRules, swim = {} } = this.#options;
     return new Swim(
-      { random, aead: sumAead, rules },
+      { random, aead: sumAead, hash: nodeHash, rules },
       { name, address, clusterId: simulationCluster, keys: [simulationKey], metadata: noMetadata, swim },
     );
   }

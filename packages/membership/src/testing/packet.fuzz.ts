@@ -7,6 +7,7 @@
  */
 import { fileURLToPath } from "node:url";
 import { CfsError, type Random } from "@cfs/core";
+import { nodeHash } from "../node-hash.ts";
 import { noMetadata } from "../swim/member.ts";
 import type { Message } from "../swim/messages.ts";
 import { KeyRing, PacketCipher } from "../swim/packet-cipher.ts";
@@ -88,7 +89,7 @@ class Victim {
   #start(): Swim {
     this.#counter = 0;
     const identity = { name: "victim", address: "victim:1", clusterId: "fuzz", keys: [key], metadata: noMetadata };
-    return new Swim({ random: this.#random, aead: sumAead }, identity);
+    return new Swim({ random: this.#random, aead: sumAead, hash: nodeHash }, identity);
   }
 
   take(plaintext: Uint8Array): void {

@@ -33,4 +33,10 @@ export const plantedSwimBugs: Readonly<Record<string, PlantedSwimBug>> = {
   pauseCounts: planted("the time in which the process stood still counts as silence of the others", {
     countedMs: (elapsedMs) => Math.max(0, elapsedMs),
   }),
+  firstValueStays: planted("of two values of one version each node keeps the one that it heard first", {
+    isNewerValue: (value, held) => value.version > held.version,
+  }),
+  mixedValue: planted("parts of two values of one version are put together", {
+    isSameValue: (one, other) => one.version === other.version,
+  }),
 };

@@ -12,6 +12,8 @@ class Story {
   readonly simulation: GossipSimulation;
   readonly #checker = new ViewChecker();
   #complaint: string | null = null;
+  /** What is wrong with a value that a node tells of. */
+  #problemOf: (bytes: Uint8Array) => string | null = () => null;
   /** Names for whom these events are wrong now. */
   #forbidden: (type: string, about: string) => boolean = () => false;
 
@@ -19,6 +21,8 @@ class Story {
     this.simulation = new GossipSimulation({ seed, rules });
     this.simulation.onEvent = ({ node, event }) => {
       this.complain(this.#checker.check(node, event));
+      const problem = event.type === "broadcast" ? this.#problemOf(event.bytes) : null;
+      if (problem !== null) this.complain(`${node} ${problem}`);
       if ("member" in event && this.#forbidden(event.type, event.member.name))
         this.complain(`${node} sees that ${event.member.name} ${event.type}`);
     };
@@ -36,6 +40,10 @@ class Story {
 
   forbid(types: readonly string[], about: (name: string) => boolean = () => true): void {
     this.#forbidden = (type, name) => types.includes(type) && about(name);
+  }
+
+  watchValues(problemOf: (bytes: Uint8Array) => string | null): void {
+    this.#problemOf = problemOf;
   }
 
   expect(isSo: () => boolean, withinMs: number, what: string): void {
@@ -130,6 +138,19 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
     told.simulation.run(30_000);
     for (const { name, swim } of told.simulation.liveNodes)
       if (swim.queued > 0) told.complain(`${name} still has ${swim.queued} updates to send`);
+  }),
+  /** Two hosts give one name the same version, first a small and then a large value: one of both wins everywhere, whole. */
+  twoWriters: story((told) => {
+    const { simulation } = told;
+    simulation.loss = 0.1;
+    for (const [version, sizeBytes] of [300, 9_000].entries()) {
+      const written = [1, 2].map((writer) => Buffer.alloc(sizeBytes, writer));
+      told.watchValues((bytes) => (written.some((value) => value.equals(bytes)) ? null : "has a value that nobody wrote"));
+      for (const [index, value] of written.entries()) simulation.act(`n${index}`, (swim) => swim.broadcast("list", version + 1, value));
+      const isOne = (): boolean =>
+        written.some((value) => simulation.liveNodes.every(({ swim }) => value.equals(swim.value("list")?.bytes ?? new Uint8Array(0))));
+      told.expect(isOne, 20_000, "the nodes have different values of one version");
+    }
   }),
   /** Half of the packets come twice; none is taken twice. */
   duplicates: story((told) => {

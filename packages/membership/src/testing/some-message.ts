@@ -25,6 +25,11 @@ function someNumber(random: Random, max: number): number {
   return Math.min(max, Math.floor(random.next() * 2 ** below(random, 53)));
 }
 
+/** Of a value that is too long to be told at once. */
+function somePulledLength(random: Random): number {
+  return limits.itemInlineBytesMax + 1 + below(random, limits.itemBytesMax - limits.itemInlineBytesMax);
+}
+
 function someRecord(random: Random, state: MemberState): MemberRecord {
   const labels: Record<string, string> = {};
   for (let count = below(random, 4); count > 0; count--) labels[someWord(random, 8)] = someWord(random, 12);
@@ -42,7 +47,8 @@ function someRecord(random: Random, state: MemberState): MemberRecord {
 export function someMessage(random: Random): Message {
   const type = one(random, types);
   const name = someWord(random, 16);
-  const version = someNumber(random, 2 ** 50);
+  const version = 1 + someNumber(random, 2 ** 50);
+  const hash = Buffer.from(random.bytes(new Uint8Array(16))).toString("hex");
   const incarnation = 1 + someNumber(random, 2 ** 40);
   const seq = someNumber(random, 2 ** 31);
   switch (type) {
@@ -67,16 +73,16 @@ export function someMessage(random: Random): Message {
     case "sync":
       return { type, isPartial: random.next() < 0.5, ask: Array.from({ length: below(random, 65) }, () => below(random, bucketCount)) };
     case "announce":
-      return { type, name, version, lengthBytes: below(random, limits.itemBytesMax) };
+      return { type, name, version, hash, lengthBytes: somePulledLength(random) };
     case "item":
       return { type, name, version, bytes: random.bytes(new Uint8Array(below(random, limits.itemInlineBytesMax))) };
     case "pull":
-      return { type, name, version, parts: Array.from({ length: below(random, limits.itemPartsMax + 1) }, () => below(random, 64)) };
+      return { type, name, version, hash, parts: Array.from({ length: below(random, limits.itemPartsMax + 1) }, () => below(random, 64)) };
     case "part": {
-      const lengthBytes = 1 + below(random, limits.itemBytesMax);
+      const lengthBytes = somePulledLength(random);
       const index = below(random, Math.ceil(lengthBytes / limits.itemPartBytes));
       const sizeBytes = Math.min(limits.itemPartBytes, lengthBytes - index * limits.itemPartBytes);
-      return { type, name, version, lengthBytes, index, bytes: random.bytes(new Uint8Array(sizeBytes)) };
+      return { type, name, version, hash, lengthBytes, index, bytes: random.bytes(new Uint8Array(sizeBytes)) };
     }
     case "hello":
       return { type, address: someWord(random, 24) };

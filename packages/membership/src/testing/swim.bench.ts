@@ -5,6 +5,7 @@
  * Simulated network: 0.2 to 2 ms each way, each packet lost with the given probability. Bytes are with 28 for IP and UDP. Same figures on every machine.
  */
 import { nodeAead } from "../node-aead.ts";
+import { nodeHash } from "../node-hash.ts";
 import { noMetadata } from "../swim/member.ts";
 import { PacketCipher } from "../swim/packet-cipher.ts";
 import { joinFrames, MessageEncoder } from "../swim/packet-format.ts";
@@ -194,7 +195,7 @@ function printErrors(sizes: readonly number[]): void {
 /** CPU of one node for a ping that is opened, read, answered and sealed, with real encryption. */
 function printCost(): void {
   const identity = { name: "node", address: "node:1", clusterId: simulationCluster, keys: [simulationKey], metadata: noMetadata };
-  const swim = new Swim({ random: seededRandom(1), aead: nodeAead }, identity);
+  const swim = new Swim({ random: seededRandom(1), aead: nodeAead, hash: nodeHash }, identity);
   const cipher = new PacketCipher({ aead: nodeAead, keys: swim.keys }, simulationCluster);
   const encoder = new MessageEncoder();
   const count = 50_000;

@@ -3,6 +3,7 @@
  *
  * It knows the truth that every view has to come to: `discord` compares them.
  */
+import { nodeHash } from "@cfs/membership";
 import type { GossipKey, MemberState, SwimRules } from "@cfs/membership";
 
 import { SimNetwork } from "../engine/sim-network.ts";
@@ -21,8 +22,12 @@ export class SwimCluster implements Patient {
   readonly nodes: readonly SwimNode[];
   readonly #sim: Simulation;
   readonly #random: SimRandom;
+  /** Of second writers. */
+  readonly #rivals: SimRandom;
+  readonly #checker: SwimChecker;
   readonly #gone: Set<SwimNode> = new Set();
-  readonly #versions: Map<string, { readonly version: number; readonly bytes: Uint8Array }> = new Map();
+  /** The highest version of each name. */
+  readonly #versions: Map<string, number> = new Map();
   #keys: readonly GossipKey[] = [keyOf(1)];
   #keyCount = 1;
   #isRotating = false;
@@ -31,6 +36,8 @@ export class SwimCluster implements Patient {
   constructor(sim: Simulation, plan: SwimPlan, checker: SwimChecker, rules: SwimRules | null) {
     this.#sim = sim;
     this.#random = sim.random.fork("cluster");
+    this.#rivals = sim.random.fork("rivals");
+    this.#checker = checker;
     this.links = new SimNetwork<Uint8Array>({ queue: sim.queue, random: sim.random.fork("links") });
     const random = sim.random.fork("nodes");
     const { tombstoneMs, usesRealSeal } = plan;
@@ -83,12 +90,24 @@ export class SwimCluster implements Patient {
 
   announce(node: SwimNode): void {
     const name = this.#random.pick(["revoked", "policy"]);
-    const version = (this.#versions.get(name)?.version ?? 0) + 1;
+    const version = (this.#versions.get(name) ?? 0) + 1;
     // Some travel inside the gossip, others are pulled in parts.
-    const bytes = this.#random.bytes(new Uint8Array(this.#random.pick([10, 300, 3_000, 9_000])));
-    if (node.agent?.broadcast(name, version, bytes) !== true) return;
-    this.#versions.set(name, { version, bytes });
-    this.#sim.note(node.id, "announces", name, version, bytes.length);
+    const sizeBytes = this.#random.pick([10, 300, 3_000, 9_000]);
+    this.#publish(node, name, version, this.#random.bytes(new Uint8Array(sizeBytes)));
+    if (!this.#rivals.chance(0.5)) return;
+    // A second host takes the same version before it hears of the first one's.
+    const rival = this.#rivals.pick(this.running);
+    const bytes = this.#rivals.bytes(new Uint8Array(sizeBytes));
+    this.#sim.queue.schedule(this.#rivals.below(200_000), () => {
+      if (rival.process.isUp) this.#publish(rival, name, version, bytes);
+    });
+  }
+
+  #publish({ id, agent }: SwimNode, name: string, version: number, bytes: Uint8Array): void {
+    this.#checker.published(name, version, bytes);
+    if (agent?.broadcast(name, version, bytes) !== true) return;
+    this.#versions.set(name, Math.max(version, this.#versions.get(name) ?? 0));
+    this.#sim.note(id, "announces", name, version, bytes.length);
   }
 
   /** What somebody sees otherwise than it is; null when all views are the truth. */
@@ -116,11 +135,11 @@ export class SwimCluster implements Patient {
     return state === null || state === "dead" || state === "left" ? null : `${subject.name}, which is gone, as ${state}`;
   }
 
-  /** A value whose announcer died before it told anybody is lost; whatever anybody has, all must have. */
+  /** A value whose announcer died before it told anybody is lost; whatever anybody has, all must have, with the same content. */
   #discordOfValues(): string | null {
     for (const name of this.#versions.keys()) {
-      const versions = new Set(this.running.map(({ agent }) => agent?.value(name)?.version ?? 0));
-      if (versions.size > 1) return `nodes have different versions of ${name}: ${[...versions].join()}`;
+      const held = new Set(this.running.map(({ agent }) => textOfValue(agent?.value(name) ?? null)));
+      if (held.size > 1) return `nodes have different values of ${name}: ${[...held].join()}`;
     }
     return null;
   }
@@ -187,6 +206,10 @@ export class SwimCluster implements Patient {
     }
     this.links.send(this.#random.pick(this.nodes).id, node.id, packet);
   }
+}
+
+function textOfValue(value: { readonly version: number; readonly bytes: Uint8Array } | null): string {
+  return value === null ? "none" : `version ${value.version} (${nodeHash(value.bytes).slice(0, 8)})`;
 }
 
 function keyOf(id: number): GossipKey {

@@ -4,7 +4,7 @@
  * Nothing is kept between lives but the name and the address: the cluster remembers the incarnation.
  */
 import { silentLogger } from "@cfs/core";
-import { nodeAead, SwimAgent } from "@cfs/membership";
+import { nodeAead, nodeHash, SwimAgent } from "@cfs/membership";
 import type { GossipKey, Metadata, SwimEvent, SwimRules } from "@cfs/membership";
 import { sumAead } from "@cfs/membership/testing";
 
@@ -133,6 +133,7 @@ export class SwimNode implements Machine {
       random: random.fork(`life ${this.process.life} at ${sim.nowUs}`),
       network: packets,
       aead: usesRealSeal ? nodeAead : sumAead,
+      hash: nodeHash,
       logger: silentLogger,
     };
     const agent = new SwimAgent(rules === null ? parts : { ...parts, rules }, {
