@@ -1,5 +1,5 @@
 /** The multi-group driver on nodes in one process: what callers see, what is durable, what it costs, what ends it. */
-import { CfsError } from "@cfs/core";
+import type { CfsError } from "@cfs/core";
 import { standardRules } from "@cfs/metadata";
 import type { DriverRules, PeerItem } from "@cfs/metadata";
 import { driverRulesWithBug } from "@cfs/metadata/testing";
