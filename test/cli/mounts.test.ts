@@ -70,6 +70,19 @@ test.skipIf(isSkipped)("what a mount would hide or could not write is told befor
   expect(readdirSync(path)).toEqual([]);
 });
 
+test.skipIf(isSkipped)(
+  "after a fall of server and mount, as of a machine that holds both, a new mount waits for the place of the old one",
+  async () => {
+    const mount = await cluster.mount({ name: "fallen" });
+    await mount.kill9();
+    await cluster.kill9Server();
+    await mount.detach();
+    await cluster.startServer();
+    expect(await cluster.cfs(["mount", "--server", cluster.address, mount.path])).toMatchObject({ code: 0, stderr: "" });
+    await cluster.cfsMust(["umount", mount.path]);
+  },
+);
+
 test.skipIf(isSkipped)("the mount helper: ro stays ro, and what is rw goes to ro and back; status says what holds now", async () => {
   const path = join(cluster.base, "helper");
   mkdirSync(path);

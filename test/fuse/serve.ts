@@ -3,7 +3,7 @@
  *
  * Use: node --conditions=cfs-source test/fuse/serve.ts MOUNTPOINT [JSON options]. Prints "mounted" when it serves; SIGTERM unmounts.
  */
-import { silentLogger } from "@cfs/core";
+import { silentLogger, systemClock } from "@cfs/core";
 import { mountFuse, type MountOptions } from "@cfs/gateways/fuse";
 import { TreeVfs, type TreeVfsOptions } from "@cfs/gateways/fuse/testing";
 
@@ -20,7 +20,7 @@ const options = JSON.parse(json) as ServeOptions;
 const delay = options.isAsync === true ? (): Promise<void> => new Promise((resolve) => setImmediate(resolve)) : null;
 const vfs = new TreeVfs({ ...options.vfs, delay });
 const mounted = await mountFuse(
-  { vfs, logger: { ...silentLogger, error: console.error } },
+  { vfs, clock: systemClock(), logger: { ...silentLogger, error: console.error } },
   { ...options.mount, source: "cfs-test", mountpoint },
 );
 process.once("SIGTERM", () => {

@@ -1,5 +1,6 @@
 /** A real kernel mount over a small file system in memory. Needs root and /dev/fuse; skips aloud without. */
-import { execFile, spawnSync } from "node:child_process";
+import { execFile, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { closeSync, constants, fstatSync, mkdtempSync, openSync, readSync, rmdirSync, statSync, writeSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -7,7 +8,7 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
 import { Worker } from "node:worker_threads";
-import { CfsError, type InodeNumber, type Name, rootInode, silentLogger } from "@cfs/core";
+import { CfsError, type InodeNumber, type Name, rootInode, silentLogger, systemClock } from "@cfs/core";
 import { type FuseMount, FuseSession, mountFuse } from "@cfs/gateways/fuse";
 import { TreeVfs, type TreeVfsOptions } from "@cfs/gateways/fuse/testing";
 import { FuseDevice, fuseMount, fuseUnmount } from "@cfs/native";
@@ -120,6 +121,34 @@ describe.skipIf(reason !== null)("the life of a mount", () => {
     local.vfs.delay = null;
   });
 
+  test("a signal that does not kill a waiting caller changes nothing; one that does ends it, also later", async () => {
+    await using local = await mountHere({ validMs: 0 });
+    await run("touch", [join(local.mountpoint, "x")]);
+    let settle = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (settle = resolve));
+    local.vfs.delay = () => gate;
+    const children = ["x", "y"].map((name) => spawn("stat", [join(local.mountpoint, name)], { stdio: "ignore" }));
+    const exits = Promise.all(children.map((child) => once(child, "exit")));
+    const statistics = () => local.mounted.session.statistics();
+    try {
+      await expect.poll(() => statistics().pending).toBe(2);
+      for (const child of children) child.kill("SIGSTOP");
+      await expect.poll(() => statistics().interrupted).toBe(2);
+      for (const child of children) child.kill("SIGCONT");
+      expect(statistics().pending).toBe(2);
+      children[1]?.kill("SIGTERM");
+      await expect.poll(() => statistics().pending).toBe(1);
+    } finally {
+      settle();
+      for (const child of children) child.kill("SIGCONT");
+    }
+    expect(await exits).toEqual([
+      [0, null],
+      [null, "SIGTERM"],
+    ]);
+    local.vfs.delay = null;
+  });
+
   test("the kernel forgets what it is told to, and nothing else", async () => {
     await using local = await mountHere({ validMs: 3_600_000, keepCache: true });
     const path = join(local.mountpoint, "f");
@@ -140,7 +169,7 @@ describe.skipIf(reason !== null)("the life of a mount", () => {
     const mountpoint = mkdtempSync(join(tmpdir(), "cfs-fuse-"));
     const vfs = new TreeVfs({ validMs: 0 });
     const fd = await fuseMount({ source: "cfs", mountpoint });
-    const first = new FuseSession({ vfs, device: new FuseDevice({ fd, ownsFd: false }), logger: silentLogger });
+    const first = new FuseSession({ vfs, device: new FuseDevice({ fd, ownsFd: false }), clock: systemClock(), logger: silentLogger });
     first.start();
     const negotiated = await first.ready;
     await run("touch", [join(mountpoint, "f")]);
@@ -149,7 +178,7 @@ describe.skipIf(reason !== null)("the life of a mount", () => {
     while (first.statistics().pending === 0) await setTimeout(5);
     first.close(true);
     vfs.delay = null;
-    const second = new FuseSession({ vfs, device: new FuseDevice({ fd, ownsFd: false }), logger: silentLogger });
+    const second = new FuseSession({ vfs, device: new FuseDevice({ fd, ownsFd: false }), clock: systemClock(), logger: silentLogger });
     second.start(negotiated);
     expect((await waiting).size).toBe(0);
     await fuseUnmount(mountpoint);
@@ -193,7 +222,7 @@ describe.skipIf(reason !== null)("the life of a mount", () => {
 async function mountHere(options: TreeVfsOptions): Promise<AsyncDisposable & { vfs: TreeVfs; mounted: FuseMount; mountpoint: string }> {
   const mountpoint = mkdtempSync(join(tmpdir(), "cfs-fuse-"));
   const vfs = new TreeVfs(options);
-  const mounted = await mountFuse({ vfs, logger: silentLogger }, { source: "cfs", mountpoint });
+  const mounted = await mountFuse({ vfs, clock: systemClock(), logger: silentLogger }, { source: "cfs", mountpoint });
   return {
     vfs,
     mounted,

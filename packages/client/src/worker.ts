@@ -77,7 +77,7 @@ export async function startWorker(config: WorkerConfig, writeLog: (line: string)
           storedGid: config.gid ?? 0,
         };
   const session = new FuseSession(
-    { vfs, device, logger },
+    { vfs, device, clock, logger },
     { readOnly: config.readOnly, writebackCache: config.cacheMode === "writeback", presented },
   );
   session.start();

@@ -3,7 +3,7 @@
  *
  * Use: node --conditions=cfs-source packages/gateways/src/fuse/codec.bench.ts. Prints nanoseconds per request, in batches of 1 and 64.
  */
-import { silentLogger } from "@cfs/core";
+import { silentLogger, systemClock } from "@cfs/core";
 import { opcode } from "./protocol.ts";
 import { FuseSession } from "./session.ts";
 import { body, encodeRequest, initBody, MemoryKernel } from "./testing/kernel.ts";
@@ -23,7 +23,7 @@ kernel.start = (handlers) => {
   batch = (count) => handlers.onBatch(count);
   start(handlers);
 };
-const session = new FuseSession({ vfs: new TreeVfs(), device: kernel, logger: silentLogger });
+const session = new FuseSession({ vfs: new TreeVfs(), device: kernel, clock: systemClock(), logger: silentLogger });
 session.start();
 kernel.send({ opcode: opcode.init, unique: 1, body: initBody });
 kernel.send({ opcode: opcode.create, unique: 3, body: body([4, 2], [4, 0o100644], [4, 0], [4, 0], "file") });

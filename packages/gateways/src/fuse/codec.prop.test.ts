@@ -1,5 +1,5 @@
 /** The codec against the kernel's side written apart from it (testing/kernel.ts): round trips, and bytes that no kernel would send. */
-import { CfsError, type InodeNumber, type Name, silentLogger } from "@cfs/core";
+import { CfsError, type InodeNumber, type Name, silentLogger, systemClock } from "@cfs/core";
 import type { Attributes, Entry, FileKind, Vfs } from "@cfs/vfs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -273,7 +273,7 @@ describe("bytes that no kernel sends", () => {
       ...silentLogger,
       error: (message: string, fields?: unknown) => void defects.push(`${message} ${JSON.stringify(fields)}`),
     };
-    const session = new FuseSession({ vfs: agreeableVfs(), device: kernel, logger });
+    const session = new FuseSession({ vfs: agreeableVfs(), device: kernel, clock: systemClock(), logger });
     session.start();
     kernel.send({ opcode: opcode.init, unique: 1, body: initBody });
     kernel.replies.length = 0;

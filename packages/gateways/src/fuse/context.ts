@@ -15,8 +15,8 @@ import type { Request } from "./request.ts";
 export type ReplyWith<T> = (replies: Replies, low: number, upper: number, value: T) => void;
 
 /**
- * Undoes a result that nobody waits for any more. An operation that has one may be answered EINTR at once when its caller is
- * interrupted, whatever the Vfs does meanwhile; so only operations that change nothing lasting have one.
+ * Undoes a result that nobody waits for any more. An operation that has one is answered EINTR at once when its caller dies,
+ * whatever the Vfs does meanwhile; so only operations that change nothing which the kernel should know have one.
  */
 export type Undo<T> = (vfs: Vfs, value: T) => void;
 
@@ -39,7 +39,7 @@ export interface Context {
   answer<T>(request: Request, result: Awaitable<T>, reply: ReplyWith<T>, undo: Undo<T> | null, wait?: Wait): void;
 }
 
-/** The interrupt of one request. */
+/** Tells the Vfs that nobody waits for a request any more. */
 export class Wait implements VfsWait {
   isInterrupted = false;
   onInterrupt: (() => void) | null = null;
@@ -60,5 +60,5 @@ export interface Operation {
   readonly run: (context: Context, request: Request) => void;
 }
 
-/** Nothing to undo, yet the caller need not wait when interrupted. */
+/** Nothing to undo, yet a caller that dies need not wait. */
 export function undoNothing(): void {}

@@ -4,7 +4,7 @@
  * Invariant: a failure on the way leaves neither a mount nor an open descriptor behind.
  */
 import { realpath } from "node:fs/promises";
-import type { Logger } from "@cfs/core";
+import type { Clock, Logger } from "@cfs/core";
 import { FuseDevice, fuseMount, fuseUnmount, type FuseMountOptions, type FuseUnmountOptions } from "@cfs/native";
 import type { Vfs } from "@cfs/vfs";
 import type { SessionOptions } from "./options.ts";
@@ -13,6 +13,7 @@ import { FuseSession } from "./session.ts";
 
 export interface MountParts {
   readonly vfs: Vfs;
+  readonly clock: Clock;
   readonly logger: Logger;
 }
 
@@ -34,7 +35,7 @@ export async function mountFuse(parts: MountParts, options: MountOptions): Promi
   let session: FuseSession | null = null;
   try {
     const device = new FuseDevice({ fd, ownsFd: true, maxWriteBytes: options.maxWriteBytes ?? 1 << 20 });
-    session = new FuseSession({ vfs: parts.vfs, device, logger: parts.logger }, options);
+    session = new FuseSession({ vfs: parts.vfs, device, clock: parts.clock, logger: parts.logger }, options);
     session.start();
     await session.ready;
   } catch (reason) {

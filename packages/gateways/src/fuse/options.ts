@@ -1,6 +1,7 @@
 /** Options of a session: what each means, its unit, default and range. */
 import { CfsError } from "@cfs/core";
 import type { DeviceLayout } from "./device.ts";
+import { isDying } from "./interrupts.ts";
 import { inHeaderBytes, writeInBytes } from "./protocol.ts";
 
 /** All files appear to belong to `uid` and `gid`; what that user makes or gives away is stored as `storedUid` and `storedGid`. */
@@ -38,6 +39,8 @@ export interface SessionOptions {
   readonly presented?: PresentedOwner | null;
   /** Requests with a promised answer before the device is paused. Default 16384. */
   readonly pendingMax?: number;
+  /** Whether a thread whose call was interrupted is about to end. Default: as /proc says. */
+  readonly isDying?: (threadId: number) => boolean;
   /** Log every request at debug level. Default: the environment variable CFS_FUSE_TRACE is set. */
   readonly trace?: boolean;
 }
@@ -74,6 +77,7 @@ export function completeOptions(options: SessionOptions, layout: DeviceLayout): 
     defaultPermissions: options.defaultPermissions ?? true,
     presented: options.presented ?? null,
     pendingMax,
+    isDying: options.isDying ?? isDying,
     trace: options.trace ?? process.env["CFS_FUSE_TRACE"] !== undefined,
   };
 }

@@ -22,8 +22,8 @@ describe("time", () => {
     expect([1, 3, 5].map((number) => bench.kernel.reply(number).error)).toEqual([0, 0, 0]);
   });
 
-  test("an interrupted read is answered EINTR at once, and its late buffer goes back", async () => {
-    const bench = begin();
+  test("the read of a caller that dies is answered EINTR at once, and its late buffer goes back", async () => {
+    const bench = begin({ isDying: () => true });
     const { handle } = create(bench, "file");
     let settle = (): void => undefined;
     let released = 0;
@@ -45,8 +45,8 @@ describe("time", () => {
     expect(bench.kernel.replies).toEqual([]);
   });
 
-  test("an interrupted lookup gives its reference back; an interrupted create is waited for", async () => {
-    const bench = begin();
+  test("the lookup of a caller that dies gives its reference back; its mkdir is waited for", async () => {
+    const bench = begin({ isDying: () => true });
     create(bench, "file");
     let settle = (): void => undefined;
     const gate = new Promise<void>((resolve) => (settle = resolve));
@@ -65,6 +65,19 @@ describe("time", () => {
     await turn();
     expect(bench.kernel.reply(4).error).toBe(0);
     expect([...bench.vfs.nodes.values()].map((node) => node.lookups)).toEqual([0, 1, 1]);
+  });
+
+  test("a caller whom a signal does not kill waits on and has its answer", async () => {
+    const bench = begin({ isDying: (threadId) => threadId !== 41 });
+    let settle = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (settle = resolve));
+    bench.vfs.delay = () => gate;
+    bench.kernel.send({ opcode: opcode.getattr, unique: 2, body: Buffer.alloc(16), pid: 41 });
+    bench.kernel.send({ opcode: opcode.interrupt, unique: 3, body: body([8, 2]) });
+    expect(bench.kernel.replies).toEqual([]);
+    settle();
+    await turn();
+    expect(bench.kernel.reply(2).error).toBe(0);
   });
 
   test("too many promised answers pause the device until half are there", async () => {

@@ -1,5 +1,5 @@
 /** The session against a kernel in memory, answers at once: one behaviour per test. */
-import { CfsError, errnoByCode, silentLogger, type ErrorCode } from "@cfs/core";
+import { CfsError, errnoByCode, silentLogger, systemClock, type ErrorCode } from "@cfs/core";
 import { afterEach, describe, expect, test } from "vitest";
 import { openReply, opcode, setattrValid } from "./protocol.ts";
 import { FuseSession } from "./session.ts";
@@ -12,7 +12,7 @@ afterEach(endAll);
 describe("INIT", () => {
   test("answers only what was offered, with the sizes of the device", async () => {
     const kernel = new MemoryKernel();
-    const session = new FuseSession({ vfs: new TreeVfs(), device: kernel, logger: silentLogger });
+    const session = new FuseSession({ vfs: new TreeVfs(), device: kernel, clock: systemClock(), logger: silentLogger });
     endLater(session);
     session.start();
     kernel.send({ opcode: opcode.init, unique: 2, nodeid: 0, body: body([4, 7], [4, 31], [4, 131_072], [4, 0x8]) });
@@ -32,7 +32,7 @@ describe("INIT", () => {
 
   test("refuses a kernel that is too old", () => {
     const kernel = new MemoryKernel();
-    const session = new FuseSession({ vfs: new TreeVfs(), device: kernel, logger: silentLogger });
+    const session = new FuseSession({ vfs: new TreeVfs(), device: kernel, clock: systemClock(), logger: silentLogger });
     endLater(session);
     session.start();
     kernel.send({ opcode: opcode.init, unique: 2, body: body([4, 7], [4, 30], [4, 0], [4, 0]) });
@@ -44,7 +44,7 @@ describe("INIT", () => {
   test("a session that takes over serves at once and asks for a resend", async () => {
     const first = begin();
     const kernel = new MemoryKernel();
-    const session = new FuseSession({ vfs: new TreeVfs(), device: kernel, logger: silentLogger });
+    const session = new FuseSession({ vfs: new TreeVfs(), device: kernel, clock: systemClock(), logger: silentLogger });
     endLater(session);
     session.start(first.session.negotiated);
     kernel.send({ opcode: opcode.getattr, unique: 4, body: Buffer.alloc(16) });
@@ -164,7 +164,7 @@ describe("names and attributes", () => {
   test("a kernel without SETXATTR_EXT sends a shorter head", () => {
     const vfs = new TreeVfs();
     const kernel = new MemoryKernel();
-    const session = new FuseSession({ vfs, device: kernel, logger: silentLogger });
+    const session = new FuseSession({ vfs, device: kernel, clock: systemClock(), logger: silentLogger });
     endLater(session);
     session.start();
     kernel.send({ opcode: opcode.init, unique: 2, body: body([4, 7], [4, 31], [4, 0], [4, 0]) });

@@ -6,13 +6,14 @@
  * at once go out in the flush of their batch, promised ones in one flush at the end of the turn in which they settle.
  * Source: Documentation/filesystems/fuse of the kernel, and its fs/fuse/dev.c for INTERRUPT.
  */
-import { CfsError, type Logger } from "@cfs/core";
+import { CfsError, type Clock, type Logger } from "@cfs/core";
 import type { Awaitable, Caller, Invalidation, Vfs } from "@cfs/vfs";
 import type { Context, Operation, ReplyWith, Undo, Wait } from "./context.ts";
 import type { Device } from "./device.ts";
 import { PagePool } from "./direntries.ts";
 import { errno, errnoOf } from "./errno.ts";
 import { decodeInit, encodeInit, negotiate, type Negotiated } from "./init.ts";
+import { Interrupts } from "./interrupts.ts";
 import { encodeResend, Invalidator } from "./invalidate.ts";
 import { attributeOperations } from "./operations/attributes.ts";
 import { directoryOperations } from "./operations/directories.ts";
@@ -26,6 +27,7 @@ import { Request } from "./request.ts";
 export interface SessionParts {
   readonly vfs: Vfs;
   readonly device: Device;
+  readonly clock: Clock;
   readonly logger: Logger;
 }
 
@@ -47,7 +49,8 @@ interface Pending {
   readonly upper: number;
   readonly name: string;
   readonly wait: Wait | null;
-  readonly isGivenUpWhenInterrupted: boolean;
+  readonly threadId: number;
+  readonly isGivenUpByTheDying: boolean;
   isAnswered: boolean;
 }
 
@@ -76,6 +79,7 @@ export class FuseSession {
   readonly #lengths: Uint32Array;
   readonly #invalidator: Invalidator;
   readonly #pending = new Map<number, Pending>();
+  readonly #interrupts: Interrupts<Pending>;
   readonly #counts = new Float64Array(operations.length);
   #context: Context;
   readonly #readyResolvers = Promise.withResolvers<Negotiated>();
@@ -105,6 +109,8 @@ export class FuseSession {
     const { lengthsOffset, slotCount } = parts.device.layout;
     this.#lengths = new Uint32Array(parts.device.memory, lengthsOffset, slotCount);
     this.#invalidator = new Invalidator(parts.device);
+    const { isDying } = this.#options;
+    this.#interrupts = new Interrupts({ clock: parts.clock, isDying }, (pending) => this.#giveUp(pending));
     this.ready = this.#readyResolvers.promise;
     this.ended = this.#endedResolvers.promise;
     // Whoever cares awaits `ready`; for others an early end is told by `ended`.
@@ -199,6 +205,7 @@ export class FuseSession {
     }
     this.#pending.clear();
     this.#vfs.onInvalidate = null;
+    this.#interrupts.close();
     this.#invalidator.close();
     this.#device.close();
     this.#readyResolvers.reject(new CfsError("IO", `the FUSE session ended before it was ready (errno ${number})`));
@@ -288,8 +295,12 @@ export class FuseSession {
     const pending = this.#pending.get(keyOf(request.u32(0), request.u32(4)));
     if (pending === undefined) return;
     this.#interrupted++;
+    if (pending.isGivenUpByTheDying) this.#interrupts.add(pending);
+  }
+
+  #giveUp(pending: Pending): void {
     pending.wait?.interrupt();
-    if (pending.isGivenUpWhenInterrupted) this.#answerError(pending, errno.EINTR);
+    this.#answerError(pending, errno.EINTR);
   }
 
   #callerOf(request: Request): Caller {
@@ -311,7 +322,7 @@ export class FuseSession {
       return;
     }
     const name = operations[request.opcode]?.name ?? "";
-    const pending: Pending = { low, upper, name, wait, isGivenUpWhenInterrupted: undo !== null, isAnswered: false };
+    const pending: Pending = { low, upper, name, wait, threadId: request.pid, isGivenUpByTheDying: undo !== null, isAnswered: false };
     this.#pending.set(keyOf(low, upper), pending);
     if (this.#pending.size >= this.#options.pendingMax && !this.#isPaused) {
       this.#isPaused = true;

@@ -138,7 +138,10 @@ export class SessionService {
     }
     const [returning] = this.#returning.keys();
     if (!active && returning !== undefined && !this.#returning.has(hello.clientId)) {
-      throw new CfsError("BUSY", "a client from before the restart may still come back to its mount; try again in a few seconds");
+      throw new CfsError(
+        "AGAIN",
+        "a client from before the restart may still come back to its mount; it keeps its session for a few seconds",
+      );
     }
     active?.cancelExpiry?.();
     active?.link?.drop(new CfsError("BUSY", "the client came back on another connection"));

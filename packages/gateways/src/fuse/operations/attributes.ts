@@ -119,7 +119,7 @@ function statistics(context: Context, request: Request): void {
 }
 
 function syncAll(context: Context, request: Request): void {
-  context.answer(request, context.vfs.syncAll(), replyEmpty, null);
+  context.answer(request, context.vfs.syncAll(), replyEmpty, undoNothing);
 }
 
 export const attributeOperations: Readonly<Record<number, Operation>> = {

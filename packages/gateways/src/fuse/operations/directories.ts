@@ -1,6 +1,6 @@
 /** Operations on open directories. */
 import type { OpenFile } from "@cfs/vfs";
-import type { Context, Operation, ReplyWith, Undo } from "../context.ts";
+import { undoNothing, type Context, type Operation, type ReplyWith, type Undo } from "../context.ts";
 import { DirectoryPage } from "../direntries.ts";
 import { opcode, openReply } from "../protocol.ts";
 import { giveBack } from "../replies.ts";
@@ -58,7 +58,7 @@ function release(context: Context, request: Request): void {
 }
 
 function sync(context: Context, request: Request): void {
-  context.answer(request, context.vfs.syncDirectory(request.u64(0)), replyEmpty, null);
+  context.answer(request, context.vfs.syncDirectory(request.u64(0)), replyEmpty, undoNothing);
 }
 
 export const directoryOperations: Readonly<Record<number, Operation>> = {

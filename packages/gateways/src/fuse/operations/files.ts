@@ -148,7 +148,7 @@ function release(context: Context, request: Request): void {
 /** fuse_fsync_in: | handle 8 | flags 4 | padding 4 |. */
 function sync(context: Context, request: Request): void {
   const isDataOnly = (request.u32(8) & fsyncDataOnly) !== 0;
-  context.answer(request, context.vfs.sync(request.u64(0), isDataOnly), replyEmpty, null);
+  context.answer(request, context.vfs.sync(request.u64(0), isDataOnly), replyEmpty, undoNothing);
 }
 
 /** fuse_fallocate_in: | handle 8 | offset 8 | length 8 | mode 4 | padding 4 |. */

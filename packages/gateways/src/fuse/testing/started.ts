@@ -1,5 +1,5 @@
 /** A session against a kernel in memory, past INIT, and the requests that most tests send. */
-import { silentLogger } from "@cfs/core";
+import { silentLogger, systemClock } from "@cfs/core";
 import type { SessionOptions } from "../options.ts";
 import { opcode } from "../protocol.ts";
 import { FuseSession } from "../session.ts";
@@ -22,7 +22,7 @@ export interface Started {
 /** Starts a session; `endAll` ends it. */
 export function begin(options: SessionOptions = {}, vfs: TreeVfs = new TreeVfs(), kernel: MemoryKernel = new MemoryKernel()): Started {
   const logger = { ...silentLogger, error: (message: string) => void logged.push(message) };
-  const session = new FuseSession({ vfs, device: kernel, logger }, options);
+  const session = new FuseSession({ vfs, device: kernel, clock: systemClock(), logger }, options);
   sessions.push(session);
   session.start();
   const call = (code: number, nodeid: number | bigint = 1, bytes: Uint8Array = new Uint8Array()): KernelReply => {
