@@ -1,4 +1,5 @@
 /** The native border: typed wrappers over the addon, one file per part. */
+export { digestOfSources, digestPath } from "./addon-sources.ts";
 export { loadAddon } from "./binding.ts";
 
 export { openRing, ringCompletionWords, ringFlagDirect, ringHeaderWords, ringOperation, ringViewsMax, ringViewWords } from "./ring.ts";

@@ -3,6 +3,9 @@
  *
  * A step is synchronous up to its last change. What it lacks it throws before its first change (NotCached, MustWait); then the
  * step is run again from its beginning once that is there. So between a check and the change that relies on it nothing else runs.
+ *
+ * Operations that need more records together than the cache holds evict each other's. One that has tried for long gets a turn: until its step has run,
+ * the others fetch nothing. So one after the other is done, as long as the cache holds what a single one needs.
  */
 import { CfsError } from "@cfs/core";
 import { NotCached } from "@cfs/metadata";
@@ -22,9 +25,13 @@ export class MustWait extends Error {
 
 /** Far more than any step needs; a cache so small that it evicts what was just fetched would run in circles. */
 const attemptsMax = 10_000;
+/** So often an operation tries beside the others before it asks for a turn: more than nearly any needs that nobody disturbs. */
+const attemptsBeforeTurn = 100;
 
 export class Attempts {
   readonly #fetch: (missing: Missing) => Promise<void>;
+  /** Resolves when the one that has a turn has run; null while nobody has one. */
+  #turn: Promise<void> | null = null;
 
   constructor(fetch: (missing: Missing) => Promise<void>) {
     this.#fetch = fetch;
@@ -34,27 +41,63 @@ export class Attempts {
     try {
       return step();
     } catch (reason) {
-      if (reason instanceof NotCached || reason instanceof MustWait) return this.#resume(reason, step);
-      throw reason;
+      return this.#resume(reasonToWait(reason), step);
     }
   }
 
-  async #resume<T>(reason: unknown, step: () => Awaitable<T>): Promise<T> {
+  async #resume<T>(first: NotCached | MustWait, step: () => Awaitable<T>): Promise<T> {
+    let reason = first;
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
-      await this.#waitFor(reason);
       try {
+        if (attempt >= attemptsBeforeTurn && reason instanceof NotCached) return await (await this.#inTurn(reason, step)).result;
+        await this.#waitFor(reason);
         return await step();
       } catch (next) {
-        reason = next;
+        reason = reasonToWait(next);
       }
     }
-    throw new CfsError("IO", `gave up after ${attemptsMax} attempts: the cache does not keep what the operation needs`);
+    throw gaveUp();
   }
 
-  /** Rethrows what is not a reason to wait. */
-  async #waitFor(reason: unknown): Promise<void> {
-    if (reason instanceof NotCached) await this.#fetch(reason.missing);
-    else if (reason instanceof MustWait) await reason.until();
-    else throw reason;
+  async #waitFor(reason: NotCached | MustWait): Promise<void> {
+    if (reason instanceof MustWait) return reason.until();
+    while (this.#turn !== null) await this.#turn;
+    await this.#fetch(reason.missing);
   }
+
+  /**
+   * Fetches alone until the step has all its records. The turn ends with the step's synchronous part: what it waits for afterwards may need fetches of
+   * others, or its own.
+   */
+  async #inTurn<T>(first: NotCached, step: () => Awaitable<T>): Promise<{ readonly result: Awaitable<T> }> {
+    while (this.#turn !== null) await this.#turn;
+    let end = (): void => undefined;
+    this.#turn = new Promise((resolve) => (end = resolve));
+    try {
+      let { missing } = first;
+      for (let attempt = 0; attempt < attemptsMax; attempt++) {
+        await this.#fetch(missing);
+        try {
+          return { result: step() };
+        } catch (reason) {
+          if (!(reason instanceof NotCached)) throw reason;
+          missing = reason.missing;
+        }
+      }
+      throw gaveUp();
+    } finally {
+      this.#turn = null;
+      end();
+    }
+  }
+}
+
+/** Rethrows everything else. */
+function reasonToWait(reason: unknown): NotCached | MustWait {
+  if (reason instanceof NotCached || reason instanceof MustWait) return reason;
+  throw reason;
+}
+
+function gaveUp(): CfsError {
+  return new CfsError("IO", `gave up after ${attemptsMax} attempts: the cache does not keep what the operation needs`);
 }

@@ -120,8 +120,9 @@ export class Prober {
     }
   }
 
-  /** A new member is probed in this round already, at a random place. */
+  /** A new member is probed in this round already, at a random place; one that comes back and has its turn before it keeps that. */
   include(name: string): void {
+    if (this.#order.includes(name)) return;
     const at = Math.floor(this.#parts.random.next() * (this.#order.length + 1));
     const displaced = this.#order[at];
     this.#order[at] = name;
@@ -130,7 +131,9 @@ export class Prober {
 
   /** A member that others accuse is the next to be probed. */
   hasten(name: string): void {
-    if (this.#probe?.name !== name && this.#order.at(-1) !== name) this.#order.push(name);
+    if (this.#probe?.name === name) return;
+    this.#order = this.#order.filter((other) => other !== name);
+    this.#order.push(name);
   }
 
   /** Pings once more, because one packet in five may be lost and yet nobody be dead; the first time others are asked as well. */

@@ -1,7 +1,7 @@
 /**
  * Binary form of what says where bytes are: the values of keys E, M, S and J.
  *
- * Every record begins with its version: 1, a segment 2. v = varint.
+ * Every record begins with its version: 1, a segment 3. v = varint.
  *
  *     source   | 0 | fileId v | recordOffset v | payloadOffset v |      journal
  *              | 1 | segment v | chunkIndex v | rawOffset v |           chunk
@@ -9,13 +9,14 @@
  *     region   | count v | gap to the extent before v, length v, source | …
  *     runs     | count v | gap to the run before v, length v | …
  *     segment  | id v | generation v | k 1 | m 1 | fragmentBytes v | segmentBytes v | k+m places | chunk count v | chunks | liveBytes v |
+ *              | isShared 1, from version 3 on |
  *     place    | drive v | container v | offset/4096 v |
  *     chunk    | storedOffset v | storedBytes v | rawBytes v | codec 1 | refs v | extentBytes v, not in version 1 |
  *     journal  | fileId v | liveExtents v | liveBytes v |
  *
  * Invariant: decoders give well-formed records (sorted, disjoint, inside their region) or throw CORRUPT.
  * Memory is bounded by the input: nothing is allocated for a count before its elements are read.
- * A segment of version 1 counts each reference as one to the whole chunk: as many live bytes as it says, until fsck has counted them.
+ * A segment before version 3 may be shared. One of version 1 counts each reference as one to the whole chunk: as many live bytes as it says, until fsck has counted them.
  */
 import { ByteReader, ByteWriter, assert } from "@cfs/core";
 import type { SegmentId } from "@cfs/core";
@@ -34,7 +35,7 @@ import type {
 } from "./records.ts";
 
 const version = 1;
-const segmentVersion = 2;
+const segmentVersion = 3;
 const placeUnitBytes = 4096;
 const shared = new ByteWriter(8192);
 const reserved: ExtentSource = Object.freeze({ kind: "reserved" });
@@ -158,19 +159,27 @@ export function readList<T>(reader: ByteReader, count: number, read: (reader: By
   return list;
 }
 
+function readMark(reader: ByteReader): boolean {
+  const mark = reader.u8();
+  return mark > 1 ? corrupt("a mark of a segment is neither 0 nor 1") : mark === 1;
+}
+
 export function encodeSegment(segment: Segment): Uint8Array {
   shared.u8(segmentVersion).varint(segment.id).varint(segment.generation).u8(segment.k).u8(segment.m);
   shared.varint(segment.fragmentBytes).varint(segment.segmentBytes);
   for (const place of segment.places) writePlace(shared, place);
   shared.varint(segment.chunks.length);
   for (const chunk of segment.chunks) writeChunkShape(shared, chunk).varint(chunk.refs).varint(chunk.extentBytes);
-  return shared.varint(segment.liveBytes).take();
+  return shared
+    .varint(segment.liveBytes)
+    .u8(segment.isShared ? 1 : 0)
+    .take();
 }
 
 export function decodeSegment(bytes: Uint8Array): Segment {
   const reader = new ByteReader(bytes, "a segment record");
   const found = reader.u8();
-  if (found !== 1 && found !== segmentVersion) corrupt("a segment record has an unknown version");
+  if (found < 1 || found > segmentVersion) corrupt("a segment record has an unknown version");
   const id = readSegmentId(reader);
   const generation = reader.varint();
   const k = reader.u8();
@@ -180,8 +189,9 @@ export function decodeSegment(bytes: Uint8Array): Segment {
   const places = readList(reader, k + m, readPlace);
   const chunks = readList(reader, reader.varint(), () => readChunk(reader, found));
   const liveBytes = reader.varint();
+  const isShared = found < 3 || readMark(reader);
   reader.end();
-  return { id, generation, k, m, fragmentBytes, segmentBytes, places, chunks, liveBytes };
+  return { id, generation, k, m, fragmentBytes, segmentBytes, places, chunks, liveBytes, isShared };
 }
 
 /** The size that the file is to have in the end. */

@@ -29,7 +29,10 @@ function shareExtents(content: ContentState, target: Inode, command: CopyRange, 
     const begin = piece.offsetBytes - sourceOffsetBytes + targetOffsetBytes;
     const end = begin + piece.lengthBytes;
     if (piece.source.kind === "hole" || piece.source.kind === "reserved") punchRange(content, accounts, target.ino, begin, end);
-    else placeRange(content, accounts, target.ino, begin, end, piece.source);
+    else {
+      accounts.share(piece.source, piece.lengthBytes);
+      placeRange(content, accounts, target.ino, begin, end, piece.source);
+    }
   }
   accounts.finish(target);
 }

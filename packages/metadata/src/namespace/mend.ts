@@ -140,6 +140,8 @@ function mendSegment(content: ContentState, id: SegmentId, refs: readonly ChunkD
   for (const chunk of segment.chunks) liveBytes += liveBytesOf(chunk);
   mendUsage(content, "segmentLiveBytes", liveBytes - segment.liveBytes);
   segment.liveBytes = liveBytes;
+  // Nothing is concluded from a record that was wrong: who needs it is looked for in all files.
+  segment.isShared = true;
   return content.setCandidate(id, isCandidate(liveBytes, storedBytesOf(segment)));
 }
 

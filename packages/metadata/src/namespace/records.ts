@@ -121,6 +121,8 @@ export interface Segment {
   chunks: ChunkRecord[];
   /** What chunks store of the bytes that extents point at: accounting.ts, liveBytesOf. 0 when and only when no extent points here. */
   liveBytes: number;
+  /** Places in files that the segment's own table does not tell may point here: more than one did at some time, for all that is known. */
+  isShared: boolean;
 }
 
 /** Live extents of one journal file. */

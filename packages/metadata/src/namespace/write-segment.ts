@@ -6,6 +6,7 @@
 import type { ErrorCode, InodeNumber } from "@cfs/core";
 import type { Write, WriteSegment } from "./commands.ts";
 import { addSegment, isPlaceable, segmentError } from "./content/segments.ts";
+import type { NewReference } from "./content/segments.ts";
 import { done, fail } from "./outcome.ts";
 import type { ApplyContext, Outcome, State } from "./state.ts";
 import { applyWrite, writeError } from "./write.ts";
@@ -38,12 +39,24 @@ function writesError(state: State, command: WriteSegment, context: ApplyContext)
   return null;
 }
 
+/** Where the writes put the chunks. */
+function* referencesOf(writes: readonly Write[]): Generator<NewReference> {
+  for (const { ino, offsetBytes, source } of writes) {
+    if (source.kind !== "extents") continue;
+    let at = offsetBytes;
+    for (const extent of source.extents) {
+      yield { ino, offsetBytes: at, source: extent.source };
+      at += extent.lengthBytes;
+    }
+  }
+}
+
 export function writeSegment(state: State, command: WriteSegment, context: ApplyContext): Outcome {
   const { content } = state;
   if (content === null) return fail("INVALID");
   const error = segmentError(content, command.segment) ?? writesError(state, command, context);
   if (error !== null) return fail(error);
-  addSegment(content, command.segment);
+  addSegment(content, command.segment, referencesOf(command.writes));
   for (const write of command.writes) {
     const inode = state.inode(write.ino);
     if (inode === null) continue;

@@ -79,6 +79,9 @@ export class NodeStatus {
     const { engine, driveSet, store, io, open } = this.#parts;
     const { report } = engine.capacity;
     const { queued, homeless, problems } = engine.repairer.progress;
+    const driveOf = (index: number): Drive | null => driveSet.members.find((member) => member.index === index)?.drive ?? null;
+    // Drives on one file system have one ballast between them.
+    const withBallast = new Set(report.drives.filter((room) => (driveOf(room.drive)?.ballast.bytes ?? 0) > 0).map(({ device }) => device));
     return judgeHealth({
       drives: driveSet.members,
       layout: engine.segments.layout,
@@ -94,8 +97,8 @@ export class NodeStatus {
       stateCopiesWanted: Math.min(stateCopiesWanted, open.length),
       availableBytes: engine.capacity.availableBytes,
       rooms: report.drives.map((room) => {
-        const drive = driveSet.members.find(({ index }) => index === room.drive)?.drive ?? null;
-        return { ...room, path: drive?.path ?? "", hasBallast: drive === null || drive.ballast.bytes > 0 };
+        const drive = driveOf(room.drive);
+        return { ...room, path: drive?.path ?? "", hasBallast: drive === null || withBallast.has(room.device) };
       }),
       rawTotalBytes: report.rawTotalBytes,
       rawFreeBytes: report.rawFreeBytes,

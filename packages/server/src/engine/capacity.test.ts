@@ -66,8 +66,8 @@ test("journal files are a thirty-second part of the smallest drive, from 4 to 64
 test("what is written is taken off until the drives are measured again, and what is prepared there is adjusted", async () => {
   let freeBytes = 4 * gib;
   let promised = 0;
-  const given: number[][] = [];
-  const prepared = { bytes: () => 0, adjust: async (...room: number[]) => void given.push(room) };
+  const given: unknown[] = [];
+  const prepared = { bytes: () => 0, adjust: async (...room: readonly unknown[]) => void given.push(room) };
   const measure = async () => [{ drive: 3, device: 1, totalBytes: 10 * gib, freeBytes }];
   const capacity = await Capacity.open(
     { measure, prepared, promisedBytes: () => promised, clock: systemClock(), logger: silentLogger },
@@ -87,6 +87,20 @@ test("what is written is taken off until the drives are measured again, and what
   freeBytes = gib / 2;
   await capacity.refresh();
   expect([capacity.availableBytes, capacity.isVague]).toEqual([0, false]);
-  expect(given).toEqual([[3, gib / 2, gib]]);
+  expect(given).toEqual([[3, gib / 2, gib, true]]);
   await capacity.close();
+});
+
+test("of the drives on one file system the first keeps the ballast", async () => {
+  const keepers = new Map<number, boolean>();
+  const prepared = {
+    bytes: () => 0,
+    adjust: async (drive: number, _free: number, _reserve: number, keeps: boolean) => void keepers.set(drive, keeps),
+  };
+  const spaces = [space(4, 7, 10, 5), space(2, 7, 10, 5), space(3, 8, 10, 5), space(5, 7, 10, 5)];
+  const parts = { measure: async () => spaces, prepared, promisedBytes: () => 0, clock: systemClock(), logger: silentLogger };
+  const capacity = await Capacity.open(parts, 1 << 30);
+  await capacity.refresh();
+  await capacity.close();
+  expect(Object.fromEntries(keepers)).toEqual({ 2: false, 3: true, 4: true, 5: false });
 });

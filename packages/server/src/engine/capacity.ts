@@ -201,7 +201,13 @@ export class Capacity {
 
   async #refresh(): Promise<void> {
     const spaces = await this.#measure();
-    await Promise.all(spaces.map((space) => this.#parts.prepared.adjust(space.drive, space.freeBytes, reserveOf(space.totalBytes))));
+    const { prepared } = this.#parts;
+    await Promise.all(
+      spaces.map(({ drive, device, freeBytes, totalBytes }) => {
+        const isFirstOfDevice = spaces.find((one) => one.device === device)?.drive === drive;
+        return prepared.adjust(drive, freeBytes, reserveOf(totalBytes), isFirstOfDevice);
+      }),
+    );
   }
 
   async #measure(): Promise<readonly DriveSpace[]> {

@@ -34,6 +34,7 @@ import { ReferenceWalk } from "./reference-walk.ts";
 import { Reclaimer } from "./reclaimer.ts";
 import { Repairer } from "./repairer.ts";
 import { RequestHandler } from "./request-handler.ts";
+import { SegmentProof } from "./segment-proof.ts";
 import { SegmentWriter } from "./segment-writer.ts";
 import { SessionService } from "./session-service.ts";
 import { Sweeper } from "./sweeper.ts";
@@ -131,7 +132,7 @@ export class Engine {
     this.writer = new SegmentWriter({ packer: packerOfBytes, store, pool, nextSegment: () => this.#nextSegment++ as SegmentId });
     const availableBytes = (): number => capacity.availableBytes;
     this.packer = new Packer({ state, driver, journal, queue: this.packQueue, writer: this.writer, availableBytes, clock, logger });
-    const walk = new ReferenceWalk({ state, clock, logger });
+    const walk = new ReferenceWalk({ state, availableBytes, clock, logger });
     this.compactor = new Compactor({ state, driver, store, reads: this.reads, writer: this.writer, walk, clock, logger });
     this.recoder = new Recoder({ state, store, compactor: this.compactor, availableBytes, clock, logger });
     this.sweeper = new Sweeper({ state, store, clock, logger });
@@ -139,6 +140,7 @@ export class Engine {
       state,
       driver,
       store,
+      proof: new SegmentProof({ state, store, walk, logger }),
       clock,
       logger,
       onDropped: (id) => this.sweeper.dropped(id),
@@ -178,10 +180,7 @@ export class Engine {
         onDurable: (index) => onDurable(index),
         onSynced: (milliseconds) => figures.journalSync.observeMs(milliseconds),
         onBroken: (error) => onBroken(error),
-        onDriveFailed: (drive, error) => {
-          logger.warn("the journal goes on without a drive", { drive: drive.driveId, path: drive.path, reason: error.message });
-          onDriveFailed(drive.driveId, CfsError.from(error));
-        },
+        onDriveFailed: (drive, error) => onDriveFailed(drive.driveId, CfsError.from(error)),
         onLoss: (loss) => logger.error("acknowledged entries are lost", { loss: JSON.stringify(loss) }),
       },
       {

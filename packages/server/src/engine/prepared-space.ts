@@ -3,7 +3,8 @@
  * files that wait for their next use; and the ballast, which stands for a part of the reserve.
  *
  * Spare journal files go where a drive is full or its free space is below its reserve. The ballast goes when there is next to nothing left, which is
- * the work of other programs, so that log and state can go on; it is made again when there is room.
+ * the work of other programs, so that log and state can go on; it is made again when there is room. Drives that are directories of one file system
+ * have one between them.
  */
 import { CfsError } from "@cfs/core";
 import type { Logger } from "@cfs/core";
@@ -36,13 +37,14 @@ export class PreparedSpace {
     return segments.unusedBytes(drive) + journal.spareBytes(driveId) + (this.#ballastOf(driveId)?.bytes ?? 0);
   }
 
-  /** To be called with what the drive's file system has free, again and again. */
-  async adjust(drive: number, freeBytes: number, reserveBytes: number): Promise<void> {
+  /** To be called with what the drive's file system has free and should keep, again and again. `keepsBallast`: for all drives on it, this one does. */
+  async adjust(drive: number, freeBytes: number, reserveBytes: number, keepsBallast: boolean): Promise<void> {
     const ballast = this.#ballastOf(this.#driveId(drive));
     if (ballast === undefined) return;
     await this.#quietly(drive, async () => {
       if (freeBytes < reserveBytes) await this.#giveBackSpares(drive);
-      if (freeBytes < ballast.bytes) {
+      if (!keepsBallast) await ballast.drop();
+      else if (freeBytes < ballast.bytes) {
         this.#parts.logger.warn("a drive is full: its ballast was dropped", { drive: this.#driveId(drive), bytes: ballast.bytes });
         await ballast.drop();
       } else if (freeBytes >= reserveBytes) await ballast.keep(ballastBytes(this.#parts.journalFileBytes, reserveBytes));

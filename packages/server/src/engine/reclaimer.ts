@@ -2,7 +2,7 @@
  * Gives back what nobody needs: orphans of ended sessions, content without an inode, dead segments, and thin ones after moving what lives.
  *
  * Two phases for segments: a segment without live bytes is noted, and only when it has stayed so for `graceMs` (longer than any read that may
- * still use its places) are its fragments freed, then its record dropped. Freeing twice is harmless, so a crash in between only repeats it.
+ * still use its places), and is proven to be needed by nobody (segment-proof.ts), are its fragments freed, then its record dropped. Freeing twice is harmless, so a crash in between only repeats it.
  * What is to be done stands in the state (orphan, zombie and candidate records), so nothing is forgotten over a restart.
  */
 import { CfsError } from "@cfs/core";
@@ -10,11 +10,13 @@ import type { ClientId, Clock, InodeNumber, Logger, SegmentId } from "@cfs/core"
 import { listCandidates, listOrphans, listZombies } from "@cfs/metadata";
 import type { Command, KvState, Segment, ShardDriver } from "@cfs/metadata";
 import type { SegmentStore } from "@cfs/storage";
+import type { SegmentProof } from "./segment-proof.ts";
 
 export interface ReclaimerParts {
   readonly state: KvState;
   readonly driver: ShardDriver;
-  readonly store: SegmentStore;
+  readonly store: Pick<SegmentStore, "freeAll">;
+  readonly proof: SegmentProof;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Hears that the record of a segment went. */
@@ -34,6 +36,8 @@ export const reclaimerDefaults: ReclaimerOptions = { intervalMs: 500, graceMs: 3
 const regionsPerCommand = 256;
 const candidatesPerRound = 256;
 const segmentsInParallel = 8;
+/** A segment that is needed although nothing counts it is looked at again after so long: fsck may have mended it. */
+const neededRestMs = 600_000;
 
 export class Reclaimer {
   readonly #parts: ReclaimerParts;
@@ -129,10 +133,20 @@ export class Reclaimer {
     for (let begin = 0; begin < due.length && !this.#isClosed; begin += segmentsInParallel) {
       await Promise.all(due.slice(begin, begin + segmentsInParallel).map((segment) => this.#dropSegment(segment)));
     }
-    if (thin.length > 0 && !this.#isClosed) await this.#parts.compact(thin);
+    if (this.#isClosed) return;
+    if (thin.length > 0) await this.#parts.compact(thin);
+    this.#parts.proof.wake();
   }
 
   async #dropSegment(segment: Segment): Promise<void> {
+    const { proof, state, clock } = this.#parts;
+    const need = await proof.needOf(segment);
+    if (need === "later") return;
+    if (need === "somebody") {
+      state.content.noteDamage(`segment ${segment.id} counts no references and files point at it`);
+      this.#deadSince.set(segment.id, clock.monotonicMs() + neededRestMs);
+      return;
+    }
     await this.#parts.store.freeAll(segment);
     this.#propose({ type: "dropSegment", segment: segment.id });
     this.#parts.onDropped(segment.id);

@@ -1,9 +1,11 @@
 /**
  * Finds all extents that point at given segments by one walk over the extents of all files: the state has no index from chunks to files.
  *
- * For segments that are shared in ways that their own tables do not tell (copy_file_range). The walk gives way after each page for as long as the page
- * took, and walks follow each other at distances of twenty times their own length, so that they cost 5 % of a processor at most.
- * What it finds may be out of date when it is used: swaps hold only where the extent is still the same.
+ * For segments that are shared in ways that their own tables do not tell (copy_file_range): the compactor wants all references of thin ones, the
+ * reclaimer suspects those without any counted ones. The walk gives way after each page for as long as the page took, and walks follow each other at
+ * distances of twenty times their own length, so that they cost 5 % of a processor at most; once, when much of the room left waits for them.
+ * What it finds may be out of date when it is used: swaps hold only where the extent is still the same, and segment-proof.ts says why a segment that
+ * was found nowhere stays so.
  */
 import { CfsError } from "@cfs/core";
 import type { Clock, Logger, SegmentId } from "@cfs/core";
@@ -17,10 +19,17 @@ const referencesPerSegmentMax = 16_384;
 const referencesMax = 65_536;
 const regionsPerPage = 500;
 const idleTimes = 20;
+/** Suspects of one walk, 16 bytes each, and what each may hold. */
+const suspectsMax = 65_536;
+const suspectBytesMax = 2 << 20;
+/** Above this part of the room that is left, space that waits is wanted soon. */
+const waitingShareMax = 1 / 8;
 const idleMsMin = 2_000;
 
 export interface ReferenceWalkParts {
   readonly state: KvState;
+  /** User data that still fits the drives. */
+  readonly availableBytes: () => number;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -31,6 +40,9 @@ export class ReferenceWalk {
   #looksFor: ReadonlySet<SegmentId> = new Set();
   /** Null: more references than are moved at once. */
   readonly #found = new Map<SegmentId, readonly Reference[] | null>();
+  readonly #suspects = new Set<SegmentId>();
+  /** Of the suspects of the last walk: does anything point there? */
+  readonly #verdicts = new Map<SegmentId, boolean>();
   #running: Promise<void> | null = null;
   #restUntilMs = 0;
   #isClosed = false;
@@ -57,33 +69,53 @@ export class ReferenceWalk {
     if (this.#wanted.size < segmentsMax) this.#wanted.add(segment);
   }
 
+  /** What the last walk found of a suspect, once: does any extent point there? Null: none has looked for it yet. */
+  isNeeded(segment: SegmentId): boolean | null {
+    const verdict = this.#verdicts.get(segment);
+    this.#verdicts.delete(segment);
+    return verdict ?? null;
+  }
+
+  /** The next walk will look for it, unless there are too many. */
+  suspect(segment: SegmentId): void {
+    if (this.#suspects.size < suspectsMax) this.#suspects.add(segment);
+  }
+
   /** Begins a walk when one is due; does not wait for it. */
   wake(): void {
     const { clock, logger } = this.#parts;
     const begunMs = clock.monotonicMs();
-    if (this.#isClosed || this.#running || this.#wanted.size === 0 || begunMs < this.#restUntilMs) return;
+    if (this.#isClosed || this.#running || this.#wanted.size + this.#suspects.size === 0 || begunMs < this.#restUntilMs) return;
     this.#looksFor = new Set(this.#wanted);
     this.#wanted.clear();
-    this.#running = this.#walk(this.#looksFor)
+    const suspects = new Set(this.#suspects);
+    this.#suspects.clear();
+    const isSoon = suspects.size * suspectBytesMax > this.#parts.availableBytes() * waitingShareMax;
+    this.#running = this.#walk(this.#looksFor, suspects)
       .catch((reason: unknown) => logger.warn("looking for references failed", { reason: CfsError.from(reason).message }))
       .finally(() => {
         const nowMs = clock.monotonicMs();
-        this.#restUntilMs = nowMs + Math.max(idleMsMin, idleTimes * (nowMs - begunMs));
+        this.#restUntilMs = nowMs + Math.max(idleMsMin, (isSoon ? 1 : idleTimes) * (nowMs - begunMs));
         this.#looksFor = new Set();
         this.#running = null;
       });
   }
 
-  async #walk(wanted: ReadonlySet<SegmentId>): Promise<void> {
+  async #walk(wanted: ReadonlySet<SegmentId>, suspects: ReadonlySet<SegmentId>): Promise<void> {
     const { state, clock } = this.#parts;
     const found = new Map<SegmentId, Reference[] | null>([...wanted].map((id) => [id, []]));
+    const verdicts = new Map<SegmentId, boolean>([...suspects].map((id) => [id, false]));
     let count = 0;
     let after: Pick<ListedRegion, "ino" | "index"> | null = null;
     for (;;) {
       const begunMs = clock.monotonicMs();
       const page: readonly ListedRegion[] = await listRegions(state, after, regionsPerPage);
       if (this.#isClosed) return;
-      for (const listed of page) count += collect(listed, found, count);
+      for (const listed of page) {
+        count += collect(listed, found, count);
+        for (const { source } of listed.region.extents)
+          if (source.kind === "chunk" && verdicts.has(source.segment)) verdicts.set(source.segment, true);
+      }
       const last: ListedRegion | undefined = page.at(-1);
       if (page.length < regionsPerPage || last === undefined) break;
       after = last;
@@ -91,6 +123,8 @@ export class ReferenceWalk {
     }
     this.#found.clear();
     for (const [id, references] of found) this.#found.set(id, references);
+    this.#verdicts.clear();
+    for (const [id, isNeeded] of verdicts) this.#verdicts.set(id, isNeeded);
     this.walks++;
   }
 

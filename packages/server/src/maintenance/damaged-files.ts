@@ -12,6 +12,9 @@ import { decodeOrigin, readSegmentTable } from "@cfs/storage";
 import type { MirroredKv, SegmentStore } from "@cfs/storage";
 import { findPaths, inodesMax } from "./paths.ts";
 
+/** Files named for one segment. */
+const filesShown = 20;
+
 export interface DamagedFilesParts {
   readonly state: KvState;
   readonly store: Pick<MirroredKv, "snapshot">;
@@ -84,4 +87,11 @@ async function searchExtents(
     if (page.length < 1_000 || last === undefined) return;
     after = last;
   }
+}
+
+/** The end of a finding about a segment: whose bytes lie there. */
+export function heldFiles(files: readonly string[] = []): string {
+  if (files.length === 0) return "";
+  const more = files.length - filesShown;
+  return `; holds parts of ${files.slice(0, filesShown).join(", ")}${more > 0 ? ` and ${more} more files` : ""}`;
 }

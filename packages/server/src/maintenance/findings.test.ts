@@ -1,4 +1,4 @@
-/** What a check and a scrub say about fragments: which segment, on which drive, and one line for a drive that is not there. */
+/** What a check and a scrub say about fragments: which segment, on which drive, whose bytes, and one line for a drive that is not there. */
 import { silentLogger, systemClock } from "@cfs/core";
 import { expect, test } from "vitest";
 import { EngineBed } from "../engine/testing/engine-bed.ts";
@@ -40,11 +40,12 @@ test("a wrong header names segment and drive, a missing drive is one line with a
   await segments.containersOf(2)?.write(place, page.fill(1));
   bed.io.pool.give(page);
   const isOf = `fragment ${fragment} of segment ${segment?.id} on drive 2abcdef0 (/srv/d3): fragment header: a fragment header does not begin with its magic`;
-  expect(await findingsOf(fsck(parts, { repair: false }, never))).toEqual([isOf]);
+  const named = `${isOf}; holds parts of /f3`;
+  expect(await findingsOf(fsck(parts, { repair: false }, never))).toEqual([named]);
 
   segments.removeDrive(4);
   const absent = `drive 4abcdef0 (/srv/d5) is not there: ${lost} fragments of it are missing; bring it back, or put another in its place: cfs admin drive replace|add`;
-  expect(await findingsOf(fsck(parts, { repair: false }, never))).toEqual([isOf, absent]);
+  expect(await findingsOf(fsck(parts, { repair: false }, never))).toEqual([named, absent]);
   const scrubbed = await findingsOf(scrub(parts, { driveId: "", bytesPerSecondMax: 0 }, null, never));
   expect(scrubbed).toEqual([
     absent,

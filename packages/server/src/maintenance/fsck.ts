@@ -14,6 +14,7 @@ import type { MirroredKv } from "@cfs/storage";
 import type { Engine } from "../engine/engine.ts";
 import { AbsentDrives } from "./absent-drives.ts";
 import { nameOfMember } from "./drive-record.ts";
+import { filesIn, heldFiles } from "./damaged-files.ts";
 import type { DriveSet } from "./drive-set.ts";
 import { mendProblems } from "./fsck-mend.ts";
 import { findPaths, inodesMax } from "./paths.ts";
@@ -43,6 +44,8 @@ class FsckRun {
   readonly #isRepair: boolean;
   readonly #missing: Missing[] = [];
   readonly #absent = new AbsentDrives();
+  /** Of this run, until the files that lie there are known. */
+  readonly #wrongFragments: { readonly segment: SegmentId; readonly finding: string }[] = [];
   #findings: string[] = [];
   #phase = "namespace";
   #itemsChecked = 0;
@@ -72,9 +75,14 @@ class FsckRun {
 
   #tell(finding: string): void {
     this.#found++;
+    if (this.#isListed()) this.#findings.push(finding);
+  }
+
+  /** Takes a place among the findings that are told one by one; says once that there are no more. */
+  #isListed(): boolean {
     this.#listed++;
-    if (this.#listed <= findingsMax) this.#findings.push(finding);
-    else if (this.#listed === findingsMax + 1) this.#findings.push("more problems are counted and not listed");
+    if (this.#listed === findingsMax + 1) this.#findings.push("more problems are counted and not listed");
+    return this.#listed <= findingsMax;
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -143,7 +151,18 @@ class FsckRun {
       if (working.size >= inParallel) await Promise.race(working);
     }
     await Promise.all(working);
+    await this.#nameFiles(signal);
     this.#findings.push(...this.#absent.lines((drive) => this.#nameOf(drive)));
+  }
+
+  /** Tells of the wrong fragments, each with the files that lie there. */
+  async #nameFiles(signal: AbortSignal): Promise<void> {
+    const { engine, store } = this.#parts;
+    const ids = new Set(this.#wrongFragments.map(({ segment }) => segment));
+    const segments = [...ids].flatMap((id) => engine.state.content.segment(id) ?? []);
+    const files = await filesIn({ state: engine.state, store, segments: engine.segments }, segments, signal);
+    for (const { segment, finding } of this.#wrongFragments) this.#findings.push(`${finding}${heldFiles(files.get(segment))}`);
+    this.#wrongFragments.length = 0;
   }
 
   #nameOf(drive: number): string {
@@ -154,11 +173,12 @@ class FsckRun {
     for (const [fragment, { drive }] of segment.places.entries()) {
       const wrong = await this.#wrong(segment, fragment);
       if (wrong === null) continue;
-      if (wrong.code === "NO_DEVICE") {
-        this.#found++;
-        this.#absent.add({ segment: segment.id, fragment, drive });
-      } else
-        this.#tell(`fragment ${fragment} of segment ${segment.id} on ${this.#nameOf(drive)}: ${wrong.message.replace(/^[A-Z_]+: /, "")}`);
+      this.#found++;
+      if (wrong.code === "NO_DEVICE") this.#absent.add({ segment: segment.id, fragment, drive });
+      else if (this.#isListed()) {
+        const finding = `fragment ${fragment} of segment ${segment.id} on ${this.#nameOf(drive)}: ${wrong.message.replace(/^[A-Z_]+: /, "")}`;
+        this.#wrongFragments.push({ segment: segment.id, finding });
+      }
       this.#missing.push({ segment: segment.id, fragment });
     }
     this.#itemsChecked++;

@@ -12,7 +12,7 @@ import { fragmentBlockBytes } from "@cfs/storage";
 import type { MirroredKv } from "@cfs/storage";
 import type { Engine } from "../engine/engine.ts";
 import { AbsentDrives } from "./absent-drives.ts";
-import { filesIn } from "./damaged-files.ts";
+import { filesIn, heldFiles } from "./damaged-files.ts";
 import { nameOfMember } from "./drive-record.ts";
 import type { DriveSet } from "./drive-set.ts";
 import { reportWhile } from "./running-report.ts";
@@ -29,8 +29,6 @@ export interface ScrubParts {
 const inParallel = 4;
 /** Damaged fragments that are remembered one by one; past it only their number is. */
 const damagedMax = 10_000;
-/** Files named for one segment. */
-const filesShown = 20;
 
 interface Damaged {
   readonly segment: SegmentId;
@@ -177,7 +175,7 @@ class ScrubRun {
       if (still === null) this.fragmentsRepaired++;
       const problem = engine.repairer.progress.problems.find((one) => one.segment === id && one.fragment === fragment);
       const result = still === null ? "repaired" : `not repaired (${problem?.reason ?? messageOf(still)})`;
-      this.#findings.push(`fragment ${fragment} of segment ${id} on ${where}: ${reason}; ${result}${namesOf(files.get(id) ?? [])}`);
+      this.#findings.push(`fragment ${fragment} of segment ${id} on ${where}: ${reason}; ${result}${heldFiles(files.get(id))}`);
     }
     const more = this.fragmentsBad - this.#damaged.length - this.#absent.fragments.length;
     if (more > 0) this.#findings.push(`${more} more wrong fragments are not listed; run the scrub again`);
@@ -202,12 +200,6 @@ class ScrubRun {
 
 function messageOf(error: CfsError): string {
   return error.message.replace(/^[A-Z_]+: /, "");
-}
-
-function namesOf(files: readonly string[]): string {
-  if (files.length === 0) return "";
-  const more = files.length - filesShown;
-  return `; holds parts of ${files.slice(0, filesShown).join(", ")}${more > 0 ? ` and ${more} more files` : ""}`;
 }
 
 export function scrub(

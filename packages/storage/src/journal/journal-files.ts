@@ -25,7 +25,8 @@ export interface FilesListener {
   onReady(file: LogFile): void;
   /** No copy can be made or is left. */
   onBroken(reason: Error): void;
-  onDriveFailed(drive: JournalDrive, reason: Error): void;
+  /** `isAsked`: the owner of the log said so, for reasons of its own. */
+  onDriveFailed(drive: JournalDrive, reason: Error, isAsked: boolean): void;
 }
 
 export class JournalFiles {
@@ -334,12 +335,12 @@ export class JournalFiles {
       this.#abandon(copy);
     }
     const state = this.drives.states.find((one) => one.drive === drive);
-    if (state === undefined) this.#listener.onDriveFailed(drive, reason);
+    if (state === undefined) this.#listener.onDriveFailed(drive, reason, false);
     else this.dropDrive(state, reason);
   }
 
   /** The drive is not written to any more. */
-  dropDrive(state: DriveState, reason: Error): void {
+  dropDrive(state: DriveState, reason: Error, isAsked: boolean = false): void {
     assert(state.isHealthy, "a drive is dropped once");
     state.isHealthy = false;
     for (const giveUp of [...state.onDropped]) giveUp();
@@ -347,7 +348,7 @@ export class JournalFiles {
       const copy = file?.drop(state) ?? null;
       if (copy !== null) this.#abandon(copy);
     }
-    this.#listener.onDriveFailed(state.drive, reason);
+    this.#listener.onDriveFailed(state.drive, reason, isAsked);
     if (this.#next !== null) this.ensure(this.#next);
     for (const file of this.#tasks.keys()) this.ensure(file);
     this.#wakeSpaceWaiters();

@@ -75,7 +75,7 @@ export class JournalWriter {
     this.files = new JournalFiles(parts, settings, {
       onReady: (file) => this.#fileReady(file),
       onBroken: (reason) => this.#break(reason),
-      onDriveFailed: (drive, reason) => this.#driveFailed(drive, reason),
+      onDriveFailed: (drive, reason, isAsked) => this.#driveFailed(drive, reason, isAsked),
     });
   }
 
@@ -277,12 +277,12 @@ export class JournalWriter {
     if (this.#pendingBytes === 0) this.#onIdle?.();
   }
 
-  #driveFailed(drive: JournalDrive, reason: Error): void {
+  #driveFailed(drive: JournalDrive, reason: Error, isAsked: boolean): void {
     this.#mustRoll = true;
     for (const frame of this.#flight) {
       for (const copy of frame.outstanding ?? []) if (!copy.state.isHealthy) frame.outstanding?.delete(copy);
     }
-    this.#parts.log.error("the journal dropped a drive", { drive: drive.path, reason: reason.message });
+    this.#parts.log[isAsked ? "info" : "error"]("the journal dropped a drive", { drive: drive.path, reason: reason.message });
     this.#listener.onDriveFailed(drive, reason);
     const written = new Set([...this.#flight.map((frame) => frame.file), ...(this.#current === null ? [] : [this.#current])]);
     const lost = [...written].find((file) => file.copies.length === 0 && file.sentBytes > blockBytes && !this.files.isBusy(file));

@@ -310,7 +310,7 @@ export class Journal {
   /** The drive is not used any more, because it failed or leaves. False when the journal does not know it or has dropped it before. */
   dropDrive(driveId: string, reason: CfsError): boolean {
     const state = this.#stateOf(driveId);
-    if (state !== undefined) this.#writer.files.dropDrive(state, reason);
+    if (state !== undefined) this.#writer.files.dropDrive(state, reason, true);
     return state !== undefined;
   }
 

@@ -24,18 +24,21 @@ const text = (value: Uint8Array | null): string | null => (value === null ? null
 
 let root = "";
 let failed: string[] = [];
+let errors: string[] = [];
+const log = { ...silentLogger, error: (message: string) => void errors.push(message) };
 const listener = { onMemberFailed: (directory: string) => void failed.push(directory), onResync: () => undefined };
 
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), "cfs-kv-"));
   failed = [];
+  errors = [];
 });
 afterEach(() => rm(root, { recursive: true, force: true }));
 
 const directories = (...names: string[]): string[] => names.map((name) => join(root, name));
 
 async function openOn(names: string[], options: Partial<MirroredKvOptions> = {}, engines: EngineMaker = LevelEngine): Promise<MirroredKv> {
-  return MirroredKv.open({ crc32c: crc32cTable, clock, log: silentLogger, engines }, directories(...names), listener, {
+  return MirroredKv.open({ crc32c: crc32cTable, clock, log, engines }, directories(...names), listener, {
     storeId: "node",
     ...options,
   });
@@ -164,6 +167,17 @@ describe("members", () => {
     expect(failed).toEqual([]);
   });
 
+  it("that their owner takes away are gone without an error, but for the last one", async () => {
+    const kv = await openOn(["a", "b"]);
+    kv.write([{ key: "k", value: bytes("1") }]);
+    await kv.flush({ sync: true });
+    for (const directory of directories("a", "b")) kv.dropMember(directory, new CfsError("NO_DEVICE", "drive a leaves"));
+    kv.write([{ key: "k", value: bytes("2") }]);
+    await kv.flush({ sync: true });
+    expect([kv.directories, text(kv.get("k")), failed, errors]).toEqual([directories("b"), "2", [], []]);
+    await kv.close();
+  });
+
   it("that fail are dropped, reads and writes go on, and a new one can be added", async () => {
     const engines = new Saboteur();
     const kv = await openOn(["a", "b", "c"], {}, engines);
@@ -171,7 +185,7 @@ describe("members", () => {
     await kv.flush({ sync: true });
     engines.broken.add("/a");
     expect(text(kv.get("k"))).toBe("1");
-    expect(failed).toEqual(directories("a"));
+    expect([failed, errors]).toEqual([directories("a"), ["the state store dropped a member"]]);
     engines.broken.add("/b");
     kv.write([{ key: "k", value: bytes("2") }]);
     await kv.flush({ sync: true });

@@ -308,10 +308,15 @@ export class MirroredKv implements OrderedKv {
   /** Its engine is closed when what runs there ends, which on a drive that hangs may be never: nobody waits for it. */
   #drop(member: Member, error: CfsError): void {
     if (this.#isClosing) return; // close() has them all.
-    const at = this.#members.indexOf(member);
-    if (at === -1) return;
-    this.#members.splice(at, 1);
+    if (!this.#members.includes(member)) return;
     this.#parts.log.error("the state store dropped a member", { directory: member.engine.directory, reason: error.message });
+    this.#leave(member);
+    this.#listener.onMemberFailed(member.engine.directory, error);
+    if (!this.#members.some((one) => one.isComplete)) this.#break(error);
+  }
+
+  #leave(member: Member): void {
+    this.#members.splice(this.#members.indexOf(member), 1);
     member.engine.close().then(
       () => undefined,
       (reason: unknown) =>
@@ -320,8 +325,6 @@ export class MirroredKv implements OrderedKv {
           reason: CfsError.from(reason).message,
         }),
     );
-    this.#listener.onMemberFailed(member.engine.directory, error);
-    if (!this.#members.some((one) => one.isComplete)) this.#break(error);
   }
 
   #break(error: CfsError): void {
@@ -351,12 +354,14 @@ export class MirroredKv implements OrderedKv {
     return this.#startRefill(directory, null);
   }
 
-  /** The directory is no member any more, because its drive failed or leaves. The last whole member stays. */
+  /** The directory is no member any more, because its drive failed or leaves, which whoever calls this knows: no listener hears it. The last whole member stays. */
   dropMember(directory: string, reason: CfsError): void {
     const member = this.#members.find((one) => one.engine.directory === directory);
     if (member === undefined) return;
     if (member.isComplete && this.#members.filter((one) => one.isComplete).length === 1) return;
-    this.#drop(member, reason);
+    if (this.#isClosing) return;
+    this.#parts.log.info("the state store lets a member go", { directory, reason: reason.message });
+    this.#leave(member);
   }
 
   /** Resolves when no member is being filled any more. */

@@ -63,6 +63,7 @@ class Node {
       places,
       chunks,
       liveBytes: 1,
+      isShared: false,
     };
   }
 

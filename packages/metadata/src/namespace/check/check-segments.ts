@@ -4,6 +4,7 @@ import { decodeRegion, decodeSegment } from "../content-format.ts";
 import { isCandidate, liveBytesOf } from "../content/accounting.ts";
 import { fragmentHeaderBytes } from "../content/segments.ts";
 import { candidateKey, parseNumberKey, parseRegionKey, segmentKey } from "../keys.ts";
+import { regionBytes } from "../records.ts";
 import type { Segment } from "../records.ts";
 import type { ChunkDelta } from "../mend.ts";
 import type { CheckRun, ProblemMend } from "./check.ts";
@@ -13,6 +14,11 @@ interface Counted {
   readonly segment: Segment;
   readonly refs: Float64Array;
   readonly extentBytes: Float64Array;
+  /** The file of each chunk's first extent, 0 before one was found, and where in it the chunk begins. */
+  readonly homeInos: Float64Array;
+  readonly homeBegins: Float64Array;
+  /** Chunks that lie elsewhere too. */
+  shared: number;
 }
 
 /** Segments [first, end) of one pass with the references counted so far. */
@@ -23,15 +29,20 @@ interface Batch {
   chunks: number;
 }
 
+function uncounted(segment: Segment): Counted {
+  const perChunk = (): Float64Array => new Float64Array(segment.chunks.length);
+  return { segment, refs: perChunk(), extentBytes: perChunk(), homeInos: perChunk(), homeBegins: perChunk(), shared: 0 };
+}
+
 async function countReferences(run: CheckRun, batch: Batch): Promise<void> {
   for await (const page of pagesOf(run.kv, "E")) {
     for (const entry of page) {
-      for (const { source, lengthBytes } of decodeOr(run, entry, decodeRegion)?.extents ?? []) {
+      const { ino, index } = parseRegionKey(entry.key);
+      for (const { offsetBytes, source, lengthBytes } of decodeOr(run, entry, decodeRegion)?.extents ?? []) {
         if (source.kind !== "chunk" || source.segment < batch.first || source.segment >= batch.end) continue;
         const found = batch.segments.get(source.segment);
         const chunk = found?.segment.chunks[source.chunkIndex];
         if (found === undefined || chunk === undefined || source.rawOffsetBytes + lengthBytes > chunk.rawBytes) {
-          const { ino, index } = parseRegionKey(entry.key);
           run.report(
             "region",
             `${ino}/${index}`,
@@ -41,9 +52,18 @@ async function countReferences(run: CheckRun, batch: Batch): Promise<void> {
         }
         (found.refs[source.chunkIndex] as number) += 1;
         (found.extentBytes[source.chunkIndex] as number) += lengthBytes;
+        noteHome(found, source.chunkIndex, ino, index * regionBytes + offsetBytes - source.rawOffsetBytes);
       }
     }
   }
+}
+
+function noteHome(counted: Counted, chunkIndex: number, ino: number, beginBytes: number): void {
+  const { homeInos, homeBegins } = counted;
+  if (homeInos[chunkIndex] === 0) {
+    homeInos[chunkIndex] = ino;
+    homeBegins[chunkIndex] = beginBytes;
+  } else if (homeInos[chunkIndex] !== ino || homeBegins[chunkIndex] !== beginBytes) counted.shared++;
 }
 
 function differences(segment: Segment, counted: Float64Array, of: "refs" | "extentBytes"): ChunkDelta[] {
@@ -53,7 +73,7 @@ function differences(segment: Segment, counted: Float64Array, of: "refs" | "exte
   });
 }
 
-function compare(run: CheckRun, { segment, refs, extentBytes }: Counted): void {
+function compare(run: CheckRun, { segment, refs, extentBytes, shared }: Counted): void {
   let live = 0;
   let stored = 0;
   segment.chunks.forEach((chunk, index) => {
@@ -74,6 +94,7 @@ function compare(run: CheckRun, { segment, refs, extentBytes }: Counted): void {
     });
   const judgedAnew = { kind: "segment", segment: id, refs: [] } as const;
   if (segment.liveBytes !== live) report(`counts ${segment.liveBytes} live bytes and has ${live}`, judgedAnew);
+  if (shared > 0 && !segment.isShared) report(`${shared} extents share its chunks and it is not marked as shared`, judgedAnew);
   const shouldBeListed = isCandidate(live, stored);
   const isListed = run.kv.get(candidateKey(segment.id)) !== null;
   if (isListed !== shouldBeListed)
@@ -103,8 +124,7 @@ export async function checkSegments(run: CheckRun): Promise<void> {
         await finishBatch(run, batch);
         batch = { first: segment.id, end: Infinity, segments: new Map(), chunks: 0 };
       }
-      const count = segment.chunks.length;
-      batch.segments.set(segment.id, { segment, refs: new Float64Array(count), extentBytes: new Float64Array(count) });
+      batch.segments.set(segment.id, uncounted(segment));
       batch.chunks += segment.chunks.length;
     }
   }

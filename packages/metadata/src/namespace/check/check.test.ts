@@ -13,7 +13,7 @@ import { nameOfLost } from "../mend.ts";
 import * as keys from "../keys.ts";
 import { encodeDirent, encodeInode, encodeOrphan } from "../record-format.ts";
 import { regionBytes } from "../records.ts";
-import type { Inode, Region, Segment, Usage } from "../records.ts";
+import type { Extent, Inode, Region, Segment, Usage } from "../records.ts";
 import { encodeSession, encodeUsage } from "../system-format.ts";
 import { clientId, root, World } from "../testing/world.ts";
 import { checkState } from "./check.ts";
@@ -238,6 +238,14 @@ const damages: readonly [string, string, (sample: Sample) => void][] = [
     "bytes of references",
     "1 chunks count bytes that no extent points at, or miss some",
     (s) => s.changeSegment(({ chunks }) => ({ chunks: chunks.map((chunk, index) => ({ ...chunk, extentBytes: index === 0 ? 7 : 0 })) })),
+  ],
+  [
+    "a mark of sharing",
+    "1 extents share its chunks and it is not marked as shared",
+    (s) => {
+      const [{ source }] = s.region(s.packed, 0).extents as [Extent];
+      s.put(keys.regionKey(s.file, 0), encodeRegion({ extents: [{ offsetBytes: 0, lengthBytes: 100, source }] }));
+    },
   ],
   ["live bytes", "counts 61 live bytes and has 60", (s) => s.changeSegment(() => ({ liveBytes: 61 }))],
   ["a lost segment", "points at segment 1, chunk 0, which is not there", (s) => s.put(keys.segmentKey(segment), null)],

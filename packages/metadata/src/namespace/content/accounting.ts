@@ -55,6 +55,20 @@ export class Accounts {
     this.#count(source, lengthBytes, 1);
   }
 
+  /**
+   * The extent of a file that points there gets a second one beside it, so the segment's table does not tell all of them any more. A chunk that counts
+   * nothing although that extent is there counts it from now on: what comes alive again cannot die before both are gone.
+   */
+  share(source: ExtentSource, lengthBytes: number): void {
+    if (source.kind !== "chunk") return;
+    const segment = this.#segment(source.segment);
+    if (segment === null) return;
+    segment.isShared = true;
+    if (segment.chunks[source.chunkIndex]?.refs !== 0) return;
+    this.#content.noteDamage(`chunk ${source.chunkIndex} of segment ${source.segment} counted no references although it had some`);
+    this.#reference(source.segment, source.chunkIndex, 1, lengthBytes);
+  }
+
   release(source: ExtentSource, lengthBytes: number): void {
     this.#count(source, lengthBytes, -1);
   }

@@ -4,7 +4,7 @@
  * Invariants: a segment's record appears in the same command as the extents that point at it; a drive holds at most one of its fragments.
  * publish swaps a range only where the file still has the very bytes that were packed; what was overwritten meanwhile stays as it is.
  */
-import type { ErrorCode } from "@cfs/core";
+import type { ErrorCode, InodeNumber } from "@cfs/core";
 import type { DropSegment, NewSegment, Publish, Relocate, Swap } from "../commands.ts";
 import { done, fail } from "../outcome.ts";
 import type { ExtentSource, FragmentPlace, Segment } from "../records.ts";
@@ -56,11 +56,33 @@ export function segmentError(content: ContentState, segment: NewSegment): ErrorC
   return isShapeGood && arePlacesGood && areChunksGood ? null : "INVALID";
 }
 
-/** Without references yet, so it is a candidate until the extents of the same command point at it. */
-export function addSegment(content: ContentState, added: NewSegment): void {
+/** An extent that is to point into a new segment. */
+export interface NewReference {
+  readonly ino: InodeNumber;
+  readonly offsetBytes: number;
+  readonly source: ExtentSource;
+}
+
+/** Does every chunk lie at one place of one file? Then that is where the segment's table says, and extents never move within a file. */
+function hasOneHomeEach(references: Iterable<NewReference>): boolean {
+  const homes = new Map<number, { readonly ino: InodeNumber; readonly beginBytes: number }>();
+  for (const { ino, offsetBytes, source } of references) {
+    if (source.kind !== "chunk") continue;
+    const beginBytes = offsetBytes - source.rawOffsetBytes;
+    const home = homes.get(source.chunkIndex);
+    if (home === undefined) homes.set(source.chunkIndex, { ino, beginBytes });
+    else if (home.ino !== ino || home.beginBytes !== beginBytes) return false;
+  }
+  return true;
+}
+
+/** Without references yet, so it is a candidate until the extents of the same command, `references`, point at it. */
+export function addSegment(content: ContentState, added: NewSegment, references: Iterable<NewReference>): void {
   const { id, k, m, fragmentBytes, segmentBytes } = added;
   const chunks = added.chunks.map((chunk) => ({ ...chunk, refs: 0, extentBytes: 0 }));
-  const segment: Segment = { id, generation: 1, k, m, fragmentBytes, segmentBytes, places: added.places.slice(), chunks, liveBytes: 0 };
+  const places = added.places.slice();
+  const isShared = !hasOneHomeEach(references);
+  const segment: Segment = { id, generation: 1, k, m, fragmentBytes, segmentBytes, places, chunks, liveBytes: 0, isShared };
   content.setSegment(id, segment);
   content.setCandidate(id, true);
   countSegment(content, segment, 1);
@@ -102,7 +124,11 @@ export function publish(state: State, command: Publish): Outcome {
   let error = segmentError(content, command.segment);
   for (const swap of command.swaps) error ??= swapError(content, swap, command.segment);
   if (error !== null) return fail(error);
-  addSegment(content, command.segment);
+  addSegment(
+    content,
+    command.segment,
+    command.swaps.map(({ ino, offsetBytes, to }) => ({ ino, offsetBytes, source: to })),
+  );
   const accounts = new Accounts(content);
   for (const swap of command.swaps) applySwap(content, accounts, swap);
   accounts.finish(null);

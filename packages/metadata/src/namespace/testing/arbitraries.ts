@@ -140,6 +140,7 @@ export const segments: Arbitrary<Segment> = fc
     places: fc.array(places, { minLength: 10, maxLength: 10 }),
     chunks: fc.array(chunks),
     liveBytes: safe,
+    isShared: fc.boolean(),
   })
   .map((segment) => ({ ...segment, places: segment.places.slice(0, segment.k + segment.m) }));
 

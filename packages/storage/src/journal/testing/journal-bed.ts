@@ -54,6 +54,8 @@ export interface Bed {
   readonly drives: readonly JournalDrive[];
   /** What the journals said. */
   readonly failed: string[];
+  /** Messages of the log at level error. */
+  readonly errors: string[];
   readonly losses: Loss[];
   durableIndex: number;
   broken: Error | null;
@@ -80,7 +82,17 @@ export async function bedWith(options: BedOptions = {}): Promise<Bed> {
   }
   await memory.syncDirectory("/");
   const clock = new HandClock();
-  return { memory, io: new FaultyIo({ io: memory, clock }), clock, drives, failed: [], losses: [], durableIndex: 0, broken: null };
+  return {
+    memory,
+    io: new FaultyIo({ io: memory, clock }),
+    clock,
+    drives,
+    failed: [],
+    errors: [],
+    losses: [],
+    durableIndex: 0,
+    broken: null,
+  };
 }
 
 export const small: JournalOptions = {
@@ -100,7 +112,13 @@ export async function openOn(
   drives: readonly JournalDrive[] = bed.drives,
   io: Io = bed.io,
 ): Promise<Journal> {
-  const parts = { io, crc32c: crc32cTable, clock: bed.clock, random: seededRandom(seed++), log: silentLogger };
+  const parts = {
+    io,
+    crc32c: crc32cTable,
+    clock: bed.clock,
+    random: seededRandom(seed++),
+    log: { ...silentLogger, error: (message: string) => void bed.errors.push(message) },
+  };
   const listener = {
     onDurable: (index: number) => {
       bed.durableIndex = index;

@@ -1,0 +1,70 @@
+/**
+ * Proves that no file points at a segment whose counters say so, before its fragments are freed: counters may be wrong, and what is freed is gone.
+ *
+ * A segment that was never shared is needed, if at all, where its own table says that it was packed from: extents never move within a file. So its table
+ * and the regions named there prove it, at a few reads for each segment. One that copy_file_range has shared (Segment.isShared), or whose table cannot be
+ * read, waits for a walk over the extents of all files (reference-walk.ts).
+ * A proof stays true: new extents come from old ones, and a copy of an extent that was not counted counts both (accounting.ts, share).
+ */
+import { CfsError } from "@cfs/core";
+import type { InodeNumber, Logger, SegmentId } from "@cfs/core";
+import { regionBytes } from "@cfs/metadata";
+import type { KvState, Segment } from "@cfs/metadata";
+import { decodeOrigin, readSegmentTable } from "@cfs/storage";
+import type { SegmentStore, SegmentTable } from "@cfs/storage";
+import type { ReferenceWalk } from "./reference-walk.ts";
+
+export interface SegmentProofParts {
+  readonly state: KvState;
+  readonly store: SegmentStore;
+  readonly walk: ReferenceWalk;
+  readonly logger: Logger;
+}
+
+/** What is known of a segment that counts no references; "later": a walk has to look first. */
+export type SegmentNeed = "nobody" | "somebody" | "later";
+
+export class SegmentProof {
+  readonly #parts: SegmentProofParts;
+
+  constructor(parts: SegmentProofParts) {
+    this.#parts = parts;
+  }
+
+  async needOf(segment: Segment): Promise<SegmentNeed> {
+    const { walk, state } = this.#parts;
+    const table = segment.isShared ? null : await this.#table(segment);
+    if (table !== null) return isAtOrigins(state, segment.id, table) ? "somebody" : "nobody";
+    const walked = walk.isNeeded(segment.id);
+    if (walked !== null) return walked ? "somebody" : "nobody";
+    walk.suspect(segment.id);
+    return "later";
+  }
+
+  /** Begins a walk for those that wait for one, when it is due. */
+  wake(): void {
+    this.#parts.walk.wake();
+  }
+
+  async #table(segment: Segment): Promise<SegmentTable | null> {
+    try {
+      return await readSegmentTable(this.#parts.store, segment);
+    } catch (reason) {
+      const { message } = CfsError.from(reason);
+      this.#parts.logger.info("the table of a segment without references could not be read", { segment: segment.id, reason: message });
+      return null;
+    }
+  }
+}
+
+function isAtOrigins(state: KvState, id: SegmentId, { pieces }: SegmentTable): boolean {
+  return pieces.some(({ origin, rawBytes }) => {
+    const { ino, offsetBytes } = decodeOrigin(origin);
+    const end = Math.ceil((offsetBytes + rawBytes) / regionBytes);
+    for (let index = Math.floor(offsetBytes / regionBytes); index < end; index++) {
+      const extents = state.content.region(ino as InodeNumber, index)?.extents ?? [];
+      if (extents.some(({ source }) => source.kind === "chunk" && source.segment === id)) return true;
+    }
+    return false;
+  });
+}
