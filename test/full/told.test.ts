@@ -21,8 +21,11 @@ const noSpace = 28;
 async function answers(cluster: Cluster, program: string, mode: string, path: string): Promise<Record<string, number>> {
   const { code, stdout, stderr } = await cluster.run(program, [mode, path, String(tooMuchBytes)]);
   expect([mode, code, stderr]).toEqual([mode, 0, ""]);
-  const lines = stdout.trim().split("\n");
-  return Object.fromEntries(lines.map((line) => [line.split(" ")[0], Number(line.split(" ")[1])]));
+  const words = stdout
+    .trim()
+    .split("\n")
+    .map((line) => line.split(" "));
+  return Object.fromEntries(words.map(([call = "", errno]): [string, number] => [call, Number(errno)]));
 }
 
 describe.skipIf(reason !== null)("full drives tell", () => {
