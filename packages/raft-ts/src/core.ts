@@ -42,7 +42,7 @@ export class Core {
   readonly id: NodeId;
   readonly options: RaftOptions;
   readonly rules: RaftRules;
-  readonly random: Random;
+  readonly random: Pick<Random, "next">;
   readonly storage: LogStorage;
   readonly log: Log;
   readonly history: ConfigurationHistory;
@@ -103,7 +103,10 @@ export class Core {
   readAnswers: ReadAnswer[] = [];
   readsRefused: number[] = [];
 
-  constructor(parts: { readonly storage: LogStorage; readonly random: Random; readonly rules: RaftRules }, options: RaftOptions) {
+  constructor(
+    parts: { readonly storage: LogStorage; readonly random: Pick<Random, "next">; readonly rules: RaftRules },
+    options: RaftOptions,
+  ) {
     const { hardState, configuration } = parts.storage.initial();
     assert(isSound(configuration), "the first configuration is sound");
     this.id = options.id;

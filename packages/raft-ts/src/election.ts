@@ -10,11 +10,13 @@
  */
 import { assert } from "@cfs/core";
 import type { Core } from "./core.ts";
-import { entryKinds, type NodeId, nobody } from "./entry.ts";
+import { entryBytes, entryKinds, type NodeId, nobody } from "./entry.ts";
 import type { VoteMessage, VoteReplyMessage } from "./message.ts";
 import { appendOwn, maybeCommit } from "./replication.ts";
 
 const noData = new Uint8Array(0);
+/** Looked at in one go. */
+const inheritedStepBytes = 1 << 20;
 
 /** A voter that leads nobody asks for leadership. `force`: the leader itself asked it to. */
 export function campaign(core: Core, force: boolean): void {
@@ -82,10 +84,21 @@ function becomeLeader(core: Core): void {
   core.round = 0;
   core.roundTicks = [];
   core.isLeaseLost = false;
-  core.uncommittedBytes = 0;
+  core.uncommittedBytes = inheritedBytes(core);
   core.gateIndex = core.options.commitGate ? core.log.commit : Infinity;
   core.syncProgress();
   core.termStartIndex = appendOwn(core, entryKinds.empty, noData);
+}
+
+/** Of entries that earlier leaders have left, which are not handed out for applying yet: they count towards the limit like the leader's own. */
+function inheritedBytes({ log }: Core): number {
+  let bytes = 0;
+  for (let at = log.applying + 1; at <= log.lastIndex;) {
+    const entries = log.entries(at, log.lastIndex + 1, inheritedStepBytes);
+    for (const entry of entries) bytes += entryBytes(entry);
+    at += entries.length;
+  }
+  return bytes;
 }
 
 /** Somebody asks for this replica's vote; the envelope's term was looked at before. */

@@ -30,7 +30,7 @@ export interface RaftOptions {
   readonly inflightMessagesMax: number;
   /** Entry bytes on their way to one follower. Default 4 MiB. */
   readonly inflightBytesMax: number;
-  /** Entry bytes that a leader takes beyond what is committed; then it refuses proposals (`full`). Default 64 MiB. */
+  /** Entry bytes beyond what is committed, those of earlier leaders among them; then a leader refuses proposals (`full`). Default 64 MiB. */
   readonly uncommittedBytesMax: number;
   /** Data of one entry. Default 8 MiB. */
   readonly entryBytesMax: number;

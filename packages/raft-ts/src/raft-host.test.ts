@@ -41,6 +41,22 @@ describe("proposals are refused", () => {
     expect(raft.propose(new Uint8Array(1))).toMatchObject({ ok: true });
   });
 
+  test("by a new leader too, while what its predecessor left is not committed", () => {
+    const { raft, log } = alone({ preVote: false, uncommittedBytesMax: 200 });
+    const entries = [{ term: 1, index: 1, kind: 1, data: new Uint8Array(180) }] as const;
+    raft.step({ type: "append", from: 2, to: 1, term: 1, prevIndex: 0, prevTerm: 0, commit: 0, entries });
+    settle(raft, log);
+    raft.campaign();
+    settle(raft, log);
+    raft.step({ type: "voteReply", from: 3, to: 1, term: 2, preVote: false, granted: true });
+    settle(raft, log);
+    expect(raft.propose(new Uint8Array(100))).toMatchObject({ reason: "full" });
+    raft.step({ ...holds(3, 2), term: 2 });
+    settle(raft, log);
+    expect(raft.status().uncommittedBytes).toBe(0);
+    expect(raft.propose(new Uint8Array(100))).toMatchObject({ ok: true });
+  });
+
   test("while leadership is handed over", () => {
     const { raft } = leading();
     expect(raft.transferLeadership(3)).toBe(true);

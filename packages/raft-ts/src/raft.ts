@@ -25,8 +25,8 @@ import { beginTransfer, tickTransfer } from "./transfer.ts";
 
 export interface RaftParts {
   readonly storage: LogStorage;
-  /** For the jitter of election timeouts only. */
-  readonly random: Random;
+  /** From 0 to below 1, not the same again after a restart: for the jitter of election timeouts, and where the numbers of forwarded reads begin. */
+  readonly random: Pick<Random, "next">;
   /** Tests only: the decisions of the algorithm. */
   readonly rules?: RaftRules;
 }
@@ -148,10 +148,13 @@ export class Raft {
     afterPersist(this.#core);
   }
 
-  /** Entries up to `index` may be committed as far as the host is concerned. Never lowers; a new leader begins with its commit index. */
-  openCommitGate(index: number): void {
+  /**
+   * The entry of this index and term, and all before it, may be committed as far as the host is concerned. Does nothing when another entry has taken
+   * its place, or there is none. Never lowers; a new leader begins with its commit index.
+   */
+  openCommitGate(index: number, term: number): void {
     const core = this.#core;
-    if (!core.isLeader || index <= core.gateIndex) return;
+    if (!core.isLeader || index <= core.gateIndex || !core.rules.opensGate(term, core.log.term(index))) return;
     core.gateIndex = index;
     maybeCommit(core);
   }

@@ -16,5 +16,7 @@ test("the README shows what is run", () => {
   const shown = /```ts\n(import[\s\S]*?)```/.exec(readme)?.[1];
   const body = source.slice(source.indexOf("*/\n") + 3);
   expect(shown?.replace('"raft-ts"', '"../index.ts"')).toBe(body);
+  // A reader who has only this package can run it.
+  expect([...body.matchAll(/from "(.*)"/g)].map(([, from]) => from)).toEqual(["../index.ts"]);
   expect(body.trimEnd().split("\n").length).toBeLessThanOrEqual(40);
 });

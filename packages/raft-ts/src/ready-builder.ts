@@ -96,14 +96,10 @@ export class ReadyBuilder {
   }
 
   #takeCommitted(): readonly Entry[] {
-    const { log, options, isLeader } = this.#core;
-    const committed = log.takeCommitted(options.committedBytesMax);
-    if (isLeader && committed.length > 0) {
-      let bytes = 0;
-      for (const entry of committed) bytes += entryBytes(entry);
-      // Entries of earlier leaders were never counted here.
-      this.#core.uncommittedBytes = Math.max(0, this.#core.uncommittedBytes - bytes);
-    }
+    const core = this.#core;
+    const committed = core.log.takeCommitted(core.options.committedBytesMax);
+    if (core.isLeader) for (const entry of committed) core.uncommittedBytes -= entryBytes(entry);
+    assert(core.uncommittedBytes >= 0, "what becomes committed was counted");
     return committed;
   }
 

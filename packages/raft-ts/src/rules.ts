@@ -74,6 +74,8 @@ export interface RaftRules {
   quorumIndex(configuration: Configuration, indexOf: (node: NodeId) => number): number;
   /** Section 3.6.2: only entries of the leader's own term are committed by counting replicas. The gate only ever lowers the answer. */
   commitIndex(question: CommitQuestion): number;
+  /** Section 3.5: an index names an entry only together with its term. The gate opens for what was asked about; `ownTerm` is null where nothing is. */
+  opensGate(askedTerm: number, ownTerm: number | null): boolean;
   /** Section 10.2.1: what the leader itself counts as holding. */
   ownMatch(stableIndex: number, lastIndex: number): number;
   /** Section 3.5: an append continues the log only where the entry before it is the same. `ownPrevTerm` is null where there is none. */
@@ -137,6 +139,7 @@ export const standardRules: RaftRules = {
   quorumIndex,
   commitIndex: ({ quorumIndex: held, termAtQuorum, term, commit, gateIndex }) =>
     termAtQuorum === term ? Math.max(commit, Math.min(held, gateIndex)) : commit,
+  opensGate: (askedTerm, ownTerm) => askedTerm === ownTerm,
   ownMatch: (stableIndex) => stableIndex,
   acceptsAppend: (ownPrevTerm, prevTerm) => ownPrevTerm === prevTerm,
   firstNewEntry,

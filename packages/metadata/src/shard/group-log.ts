@@ -1,7 +1,8 @@
 /**
  * The port to the write-ahead log that all Raft groups of a node share. The storage package implements it over its Io.
  *
- * Invariants that the log keeps: an append is durable, all of it, when its promise resolves; appends become durable in the order of the calls;
+ * Invariants that the log keeps: an append is durable, all of it, when its promise resolves; appends become durable in the order of the calls
+ * (only compact() overtakes those that wait for room);
  * after a crash the log is a prefix of what was appended, with everything in it that was acknowledged, or opening it fails. What it shows in
  * `groups` changes only when it is durable. After a failed write nothing is durable any more: the log is broken until it is opened again. A full
  * drive is no failure: appends wait.
@@ -70,6 +71,11 @@ export interface GroupLog {
   readonly groups: ReadonlyMap<GroupId, GroupEntries>;
   /** One write for all groups; resolves when it is durable. Waits while the drive is full. Rejects when the log is broken. */
   append(updates: readonly GroupUpdate[], options?: AppendOptions): Promise<void>;
+  /**
+   * The state of the group is durable up to `meta`: the same as an update that says `compacted`, but ahead of appends that wait for room, out of a reserve.
+   * False: there is no room for that either, and nothing happened.
+   */
+  compact(group: GroupId, meta: SnapshotMeta): Promise<boolean>;
   /** NOT_FOUND when it is not here, CORRUPT when it cannot be trusted. The bytes are the caller's. */
   readPayload(group: GroupId, index: number): Promise<Uint8Array>;
   /** Lets old files go; what is needed of them is written again at the end. To be called now and then; does nothing while there is room. */

@@ -184,8 +184,15 @@ export class GroupReplica<Result> {
 
   #gateMoved(): void {
     if (this.isClosed) return;
-    if (this.#soft.role === "leader") this.raft.openCommitGate(this.desk.gateIndex);
+    this.#openGate();
     this.#parts.wake(this);
+  }
+
+  /** Entries are asked about by their names, which the log here knows of what is durable; for the rest the gate opens when it is written. */
+  #openGate(): void {
+    if (this.#soft.role !== "leader") return;
+    const index = Math.min(this.desk.gateIndex, this.#entries.lastIndex);
+    this.raft.openCommitGate(index, this.#entries.term(index) ?? 0);
   }
 
   /** Something was asked of the group: it stays awake. */
@@ -306,7 +313,7 @@ export class GroupReplica<Result> {
       this.raft.advance(ready);
       for (const { context, index } of ready.reads) this.waiters.readAnswered(context, index, this.#appliedIndex);
       for (const context of ready.readsRefused) this.waiters.readRefused(context);
-      if (this.#soft.role === "leader") this.raft.openCommitGate(this.desk.gateIndex);
+      this.#openGate();
     }
     this.#compactWhenLarge();
   }
@@ -355,13 +362,22 @@ export class GroupReplica<Result> {
     const isFar = entries.sizeBytes > compactFactorMax * compactBytes || count > compactFactorMax * compactEntries;
     const allowed = isFar ? durableIndex : Math.min(durableIndex, this.raft.compactableIndex());
     const index = this.#parts.rules.compactIndex(allowed, this.#appliedIndex);
-    if (index > entries.snapshot.index && index <= entries.lastIndex) {
-      this.#compaction = { index, term: entries.term(index) as number, configuration: this.raft.configurationAt(index) };
-      this.#parts.wake(this);
-    }
-    const isMoving = this.#compaction !== null;
+    const isMoving = index > entries.snapshot.index && index <= entries.lastIndex;
+    if (isMoving) await this.#letGo({ index, term: entries.term(index) as number, configuration: this.raft.configurationAt(index) });
     this.#compactAtBytes = isMoving ? compactBytes : entries.sizeBytes + compactBytes / 4;
     this.#compactAtEntries = isMoving ? compactEntries : count + compactEntries / 4;
+  }
+
+  /** With the next write; while writes wait for room, before them: room may come of it. */
+  async #letGo(meta: SnapshotMeta): Promise<void> {
+    const { driver, rules, listener } = this.#parts;
+    const isAhead = driver.log.room === "none" && rules.storesSnapshot("compacted") && (await driver.log.compact(this.group, meta));
+    if (isAhead) {
+      listener.onCompacted?.(this.group, meta);
+    } else {
+      this.#compaction = meta;
+      this.#parts.wake(this);
+    }
   }
 
   /** What is not durable yet but would spare the next start some work. */

@@ -2,7 +2,7 @@
  * Raft with one decision wrong: what a simulator and its checkers must find.
  *
  * Each is a mistake that real implementations have made, or that the thesis warns of. All but the lease ones break a promise under standard options;
- * those need readMode "lease", and the gate one needs commitGate.
+ * those need readMode "lease", and those of the gate need commitGate.
  */
 import { assert } from "@cfs/core";
 import type { Configuration } from "../configuration.ts";
@@ -66,6 +66,7 @@ export const plantedRaftBugs: Readonly<Record<string, Partial<RaftRules>>> = {
   ignoreTheCommitGate: {
     commitIndex: (question) => standardRules.commitIndex({ ...question, gateIndex: Infinity }),
   },
+  openTheGateForAnotherEntry: { opensGate: () => true },
   twoChangesAtOnce: { mayChangeConfiguration: () => true },
   changeBeforeTheTermHasCommitted: { mayChangeConfiguration: ({ configurationIndex, commit }) => configurationIndex <= commit },
   snapshotWithAHole: { acceptsChunk: () => true },

@@ -1,5 +1,4 @@
 /** The example of the README, run by its test; both must be the same text. */
-import { systemRandom } from "@cfs/core";
 import { entryKinds, MemoryLog, type Message, Raft } from "../index.ts";
 
 /** A replica and its state machine: the list of words that were said. */
@@ -9,7 +8,7 @@ class Server {
   readonly #log: MemoryLog;
   constructor(id: number, voters: readonly number[]) {
     this.#log = new MemoryLog({ voters, votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false });
-    this.raft = new Raft({ storage: this.#log, random: systemRandom() }, { id });
+    this.raft = new Raft({ storage: this.#log, random: { next: Math.random } }, { id });
   }
   /** Store, then send, then apply: the order is what makes it safe. */
   turn(send: (message: Message) => void): void {

@@ -7,7 +7,7 @@
  */
 import { assert } from "@cfs/core";
 import type { ConfigurationStep } from "../configuration.ts";
-import { entryKinds, type NodeId } from "../entry.ts";
+import type { NodeId } from "../entry.ts";
 import type { RaftOptions } from "../options.ts";
 import type { Ready } from "../ready.ts";
 import type { RaftRules } from "../rules.ts";
@@ -40,8 +40,10 @@ export class Storm {
   readonly #isPatient: boolean;
   #proposed = 0;
   #committed = 0;
-  /** Highest index that any leader's gate was opened for. */
-  #gate = 0;
+  /** Entries that some leader's host waits for, as index and term, and who asked. */
+  #waiting: { readonly id: NodeId; readonly index: number; readonly term: number }[] = [];
+  /** "index/term" of what some leader's gate was opened for. */
+  readonly #opened = new Set<string>();
   /** Reads on their way: what was committed anywhere when they were asked. */
   readonly #asked = new Map<number, number>();
   #reads = 0;
@@ -103,7 +105,8 @@ export class Storm {
       [0.6, () => this.#compact()],
       [0.5, () => this.#up()?.raft.quiesce([])],
       [0.2, () => this.#up()?.raft.wake()],
-      [3, () => this.#openGate()],
+      [3, () => this.#askGate()],
+      [3, () => this.#answerGate()],
       [0.5, () => this.#calm(10)],
     ];
   }
@@ -198,15 +201,31 @@ export class Storm {
     if (replica?.stage === "idle" && replica.appliedIndex >= replica.log.firstIndex) replica.compact(Math.floor(this.#chance() * 10));
   }
 
-  #openGate(): void {
+  /** A leader's host asks whether what an entry waits for is there. */
+  #askGate(): void {
     if (!this.#isGated) return;
-    for (const { isUp, raft } of this.cluster.replicas.values()) {
-      const { lastIndex, role } = raft.status();
-      if (!isUp || role !== "leader") continue;
-      const index = lastIndex - Math.floor(this.#chance() * 3);
-      this.#gate = Math.max(this.#gate, index);
-      raft.openCommitGate(index);
+    for (const { id, isUp, raft, log } of this.cluster.replicas.values()) {
+      if (!isUp || !raft.isLeader) continue;
+      const index = log.lastIndex - Math.floor(this.#chance() * 3);
+      const term = log.term(index);
+      if (term !== null) this.#waiting.push({ id, index, term });
     }
+  }
+
+  /** The answer to one of the last questions comes at last: it may be for a leader of long ago. */
+  #answerGate(): void {
+    const at = Math.max(0, this.#waiting.length - 1 - Math.floor(this.#chance() ** 3 * 20));
+    const [answer] = this.#waiting.splice(at, 1);
+    if (answer !== undefined) this.#openGate(this.cluster.at(answer.id), answer.index, answer.term);
+  }
+
+  #openGate({ raft, log, isUp }: Replica, index: number, term: number): void {
+    if (!isUp) return;
+    const isRight = raft.isLeader && log.term(index) === term;
+    for (let at = index; isRight && at >= log.firstIndex && !this.#opened.has(`${at}/${log.term(at)}`); at--) {
+      this.#opened.add(`${at}/${log.term(at)}`);
+    }
+    raft.openCommitGate(index, term);
   }
 
   /** A few rounds in which everything arrives. */
@@ -220,8 +239,8 @@ export class Storm {
   #observe(_id: NodeId, ready: Ready): void {
     if (ready.softState?.role === "leader") this.#elections++;
     if (ready.snapshot !== null) this.#snapshots++;
-    for (const { index, kind } of ready.committed) {
-      assert(!this.#isGated || index <= this.#gate || kind === entryKinds.empty, "nothing is applied that the gate holds back");
+    for (const { index, term } of ready.committed) {
+      assert(!this.#isGated || this.#opened.has(`${index}/${term}`), "nothing is applied that the gate holds back");
       this.#committed = Math.max(this.#committed, index);
     }
     for (const { context, index } of ready.reads) {
@@ -251,8 +270,10 @@ export class Storm {
   }
 
   #openAllGates(): void {
-    this.#gate = Infinity;
-    for (const { raft } of this.cluster.replicas.values()) raft.openCommitGate(Number.MAX_SAFE_INTEGER);
+    for (const replica of this.cluster.replicas.values()) {
+      const { lastIndex } = replica.log;
+      this.#openGate(replica, lastIndex, replica.log.term(lastIndex) ?? 0);
+    }
     this.cluster.stabilize();
   }
 }

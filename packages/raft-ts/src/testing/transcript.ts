@@ -4,7 +4,7 @@
  *   nodes 3 [key=value …]      three voters with these options         spare 4 [key=value …]   a replica that belongs to nothing yet
  *   campaign 1 | propose 1 a b | read 1 7 | transfer 1 2 | quiesce 1 [absent …] | wake 1 | forget 1 | rank 1 2 | unreachable 1 2
  *   change 1 +4 ~5 -2 [joint | explicit]      add a voter, add a learner, remove | leave 1
- *   gate 1 5 | compact 1 [keep] | crash 1 | restart 1 | tick 1 10 | tick-all 3
+ *   gate 1 5/2 | compact 1 [keep] | crash 1 | restart 1 | tick 1 10 | tick-all 3
  *   hold 1 | begin 1 | store 1 | finish 1 | release 1      the host of 1 takes, stores and finishes a Ready only when told to
  *   deliver [1->2] [type]      what is on its way (of these), and what it causes sets out      lose [1->2] [type]
  *   stabilize                  until nothing moves | trace on | trace off   whether stabilize shows messages
@@ -96,7 +96,7 @@ export class Transcript {
     forget: ([id]) => this.#at(id, (at) => this.#cluster.raft(at).forgetLeader()),
     rank: ([id, rank]) => this.#at(id, (at) => this.#cluster.raft(at).setRank(Number(rank))),
     unreachable: ([id, node]) => this.#at(id, (at) => this.#cluster.raft(at).reportUnreachable(Number(node))),
-    gate: ([id, index]) => this.#at(id, (at) => this.#cluster.raft(at).openCommitGate(Number(index))),
+    gate: ([id, entry]) => this.#at(id, (at) => this.#openGate(at, entry ?? "")),
     change: ([id, ...words]) => this.#at(id, (at) => this.#change(at, words)),
     leave: ([id]) => this.#at(id, (at) => this.#refusal(this.#cluster.raft(at).proposeConfiguration({ type: "leaveJoint" }))),
     compact: ([id, keep]) => this.#at(id, (at) => this.#cluster.at(at).compact(Number(keep ?? 0))),
@@ -141,6 +141,12 @@ export class Transcript {
 
   #propose(id: NodeId, text: string): void {
     this.#refusal(this.#cluster.raft(id).propose(Buffer.from(text)));
+  }
+
+  /** `entry`: index/term, as entries are shown. */
+  #openGate(id: NodeId, entry: string): void {
+    const [index, term] = entry.split("/");
+    this.#cluster.raft(id).openCommitGate(Number(index), Number(term));
   }
 
   #change(id: NodeId, words: readonly string[]): void {

@@ -1,5 +1,7 @@
 /** A drive without room: appends wait and go on, the log says so, and nothing is lost by it; and the next file that is made ahead. */
 import { CfsError } from "@cfs/core";
+import { noUpdate } from "@cfs/metadata";
+import type { GroupUpdate } from "@cfs/metadata";
 import { expect, test } from "vitest";
 
 import { FaultyIo } from "../device/faulty-io.ts";
@@ -9,7 +11,9 @@ import { openPlain } from "../device/io.ts";
 import { MemoryIo } from "../device/memory-io.ts";
 import { seededRandom } from "../device/seeded-random.ts";
 import type { FileGroupLog } from "./group-log.ts";
-import { appended, created, directory, openLog, StillClock, viewOf } from "./testing/log-bed.ts";
+import { appended, created, directory, openLog, snapshotOf, StillClock, viewOf } from "./testing/log-bed.ts";
+
+type Meta = NonNullable<GroupUpdate["snapshot"]>["meta"];
 
 /** A page of the memory drive. */
 const fileBytes = 64 << 10;
@@ -50,13 +54,20 @@ const append = (bed: Bed, signal?: AbortSignal): Promise<void> =>
 
 const full: readonly FaultRule[] = (["open", "allocate", "write"] as const).map((on) => ({ on, fail: "NO_SPACE" }));
 
+/** Something else takes room on the drive, in /ballast/a. */
+async function hold(memory: MemoryIo, sizeBytes: number): Promise<void> {
+  await memory.makeDirectory("/ballast");
+  const file = await memory.open("/ballast/a", { ...openPlain, create: true });
+  await memory.write(file, [new Uint8Array(sizeBytes)], 0);
+  await memory.close(file);
+}
+
+const compactedTo = (index: number): Meta => snapshotOf("compacted", index, 1).meta;
+
 test("without room for the file after the next one the log says so, goes on as far as it can, then waits until there is room", async () => {
   // Two files, the one ahead and a little more; pages count when they are written.
   const memory = new MemoryIo({ random: seededRandom(1) }, { capacityBytes: 3.5 * fileBytes });
-  await memory.makeDirectory("/ballast");
-  const ballast = await memory.open("/ballast/a", { ...openPlain, create: true });
-  await memory.write(ballast, [new Uint8Array(fileBytes)], 0);
-  await memory.close(ballast);
+  await hold(memory, fileBytes);
   const bed = await started(memory);
   expect([bed.log.room, bed.log.isFull]).toEqual(["enough", false]);
   while (bed.log.fileCount < 2) await append(bed);
@@ -81,6 +92,87 @@ test("without room for the file after the next one the log says so, goes on as f
   const again = await openLog(memory);
   expect(viewOf(again)).toEqual(before);
   await again.close();
+});
+
+/** A drive with room for so many files; the one ahead of them cannot be made. */
+async function crowded(fileCount: number, ballast?: "ballast"): Promise<{ bed: Bed; memory: MemoryIo }> {
+  const ballastBytes = ballast === undefined ? 0 : 2 * fileBytes;
+  const memory = new MemoryIo({ random: seededRandom(1) }, { capacityBytes: (fileCount + 0.5) * fileBytes + ballastBytes });
+  await hold(memory, ballastBytes);
+  const bed = await started(memory);
+  while (bed.log.fileCount < fileCount) await append(bed);
+  return { bed, memory };
+}
+
+/** Appends until one waits. */
+async function filled(bed: Bed): Promise<{ text: string }> {
+  let last = stateOf(append(bed));
+  for (await settle(); last.text === "done"; await settle()) last = stateOf(append(bed));
+  return last;
+}
+
+test("what frees old files goes ahead of appends that wait for room, and makes the room that they wait for", async () => {
+  const { bed, memory } = await crowded(3);
+  const { log } = bed;
+  const waiting = [await filled(bed), stateOf(append(bed))];
+  expect([log.room, log.fileCount]).toEqual(["none", 3]);
+  const lastIndex = log.groups.get(1)?.lastIndex ?? 0;
+  const meta = compactedTo(lastIndex - 1);
+  expect(await log.compact(1, meta)).toBe(true);
+  expect([log.groups.get(1)?.firstIndex, log.fileCount]).toEqual([lastIndex, 3]);
+  await log.reclaim(() => false);
+  expect(log.fileCount).toBeLessThan(3);
+  for (let retry = 0; retry < 3; retry++) {
+    bed.clock.advance();
+    await settle();
+  }
+  expect([...waiting.map(({ text }) => text), log.room]).toEqual(["done", "done", "low"]);
+  await log.reclaim(() => false);
+  bed.clock.advance();
+  await settle();
+  expect([log.room, log.isFull]).toEqual(["enough", false]);
+  const before = viewOf(log);
+  expect(before.get(1)?.entries.map((text) => Number(text.split("/")[0]))).toEqual([lastIndex, lastIndex + 1, lastIndex + 2]);
+  await log.close();
+  const again = await openLog(memory, { fileBytes });
+  expect(viewOf(again)).toEqual(before);
+  await again.close();
+});
+
+test("a compaction in an append that waits is overtaken by a later one", async () => {
+  const { bed, memory } = await crowded(2, "ballast");
+  const { log } = bed;
+  const first = await filled(bed);
+  const older = stateOf(log.append([{ ...noUpdate, group: 1, snapshot: snapshotOf("compacted", 3, 1) }]));
+  const meta = compactedTo(5);
+  expect(await log.compact(1, meta)).toBe(true);
+  expect(await log.compact(1, compactedTo(4))).toBe(true);
+  expect(log.groups.get(1)?.firstIndex).toBe(6);
+  await log.reclaim(() => false);
+  await memory.unlink("/ballast/a");
+  bed.clock.advance();
+  await settle();
+  expect([first.text, older.text, log.groups.get(1)?.firstIndex]).toEqual(["done", "done", 6]);
+  const before = viewOf(log);
+  await log.close();
+  const again = await openLog(memory, { fileBytes });
+  expect(viewOf(again)).toEqual(before);
+  await again.close();
+});
+
+test("the reserve has an end, and what does not fit it is refused, not waited for; nothing is moved into the last room", async () => {
+  const { bed } = await crowded(3);
+  const { log } = bed;
+  await filled(bed);
+  const answers: boolean[] = [];
+  for (let index = 1; index <= 4; index++) answers.push(await log.compact(1, compactedTo(index)));
+  // Two pages of reserve, and at most one that the appends before have left.
+  expect(answers.slice(0, 2)).toEqual([true, true]);
+  expect(answers.at(-1)).toBe(false);
+  const moved = log.statistics.movedBytes;
+  await log.reclaim(() => true);
+  expect([log.fileCount, log.statistics.movedBytes, log.broken]).toEqual([3, moved, null]);
+  await log.close();
 });
 
 test("a frame that finds no room is written again at the same place", async () => {

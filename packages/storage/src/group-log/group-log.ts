@@ -3,7 +3,8 @@
  *
  * One write is in flight at a time, to files opened for direct and durable writing, so a write that is done is durable, with everything
  * before it. What the groups show changes after that. A write that failed leaves the log broken: what is on the drive is not known any more,
- * so nothing is tried again; opening the log reads what is there. Only for want of room on the drive an append waits (room.ts). Format: sector-format.ts and metadata's group-record-format.ts;
+ * so nothing is tried again; opening the log reads what is there. Only for want of room on the drive an append waits (room.ts); what lets old files
+ * go does not wait behind it, and has a reserve at the end of each file. Format: sector-format.ts and metadata's group-record-format.ts;
  * docs/internals/shard.md has the whole story.
  */
 import { assert, ByteWriter, CfsError } from "@cfs/core";
@@ -25,10 +26,10 @@ import type { Io } from "../device/io.ts";
 import { readPlace } from "./log-file.ts";
 import type { LogFile } from "./log-file.ts";
 import { openLog } from "./log-open.ts";
-import { dropUnused, liveRecords, recordsOf } from "./log-records.ts";
+import { dropUnused, framesBytesMax, liveRecords, recordBytesMax, recordsOf } from "./log-records.ts";
 import { NextFile } from "./next-file.ts";
 import { Room } from "./room.ts";
-import { fileHeaderBytes, FrameBuffer, streamCapacity } from "./sector-format.ts";
+import { fileHeaderBytes, frameAlignBytes, FrameBuffer, streamCapacity } from "./sector-format.ts";
 import type { Crc32c, FileHeader } from "./sector-format.ts";
 
 export interface GroupLogParts {
@@ -58,8 +59,6 @@ export interface GroupLogOptions {
 
 export type GroupLogSettings = Required<GroupLogOptions>;
 
-/** Bytes of a record beyond data and payload at most, but for a configuration's replicas. */
-const recordHeadBytesMax = 64;
 /** Moved in one go, so that appends do not wait long behind it. */
 const moveBytesMax = 1 << 20;
 
@@ -79,6 +78,8 @@ export class FileGroupLog implements GroupLog {
   #mustRoll = false;
   #broken: CfsError | null = null;
   #last: Promise<void> = Promise.resolve();
+  /** The last of the appends, which keep their order also while the first of them waits for room. */
+  #lastAppend: Promise<void> = Promise.resolve();
   #closing: Promise<void> | null = null;
   #reclaiming: Promise<void> | null = null;
   #counts = { frameCount: 0, frameBytes: 0, movedBytes: 0, reclaimedFiles: 0 };
@@ -139,7 +140,36 @@ export class FileGroupLog implements GroupLog {
   }
 
   append(updates: readonly GroupUpdate[], { signal }: AppendOptions = {}): Promise<void> {
-    return this.#inTurn(() => this.#write(recordsOf(updates, this.groups), signal ?? null));
+    const done = this.#lastAppend.then(() => this.#append(updates, signal ?? null));
+    this.#lastAppend = done.catch(() => undefined); // Whoever called heard it.
+    return done;
+  }
+
+  /** Waits for the next file before its turn, so that what frees old ones can be written meanwhile. */
+  async #append(updates: readonly GroupUpdate[], signal: AbortSignal | null): Promise<void> {
+    const attempt = async (): Promise<boolean> => {
+      const records = recordsOf(updates, this.groups);
+      const isRoom = this.#hasRoom(records, false);
+      if (isRoom) await this.#write(records, { signal });
+      return isRoom;
+    };
+    while (!(await this.#inTurn(attempt))) await this.#orBroken(() => this.#whenNextIsThere(signal));
+  }
+
+  async #whenNextIsThere(signal: AbortSignal | null): Promise<void> {
+    const problem = await this.#room.needed(this.#next.whenSettled(), signal);
+    if (problem !== null && this.#closing !== null) throw problem;
+  }
+
+  compact(group: GroupId, meta: GroupEntries["snapshot"]): Promise<boolean> {
+    return this.#inTurn(async () => {
+      const held = this.groups.get(group);
+      if (held === undefined || meta.index <= held.snapshot.index) return true;
+      const records: GroupRecord[] = [{ type: "compacted", group, meta }];
+      const isRoom = this.#hasRoom(records, true);
+      if (isRoom) await this.#write(records, { frees: true });
+      return isRoom;
+    });
   }
 
   async readPayload(group: GroupId, index: number): Promise<Uint8Array> {
@@ -176,7 +206,7 @@ export class FileGroupLog implements GroupLog {
   }
 
   async #close(): Promise<void> {
-    await Promise.all([this.#last, this.#room.close()]);
+    await Promise.all([this.#last, this.#lastAppend, this.#room.close()]);
     await this.#next.close();
     for (const { file } of this.#files.splice(0)) {
       await this.#parts.io.close(file).catch((reason: unknown) => {
@@ -191,13 +221,7 @@ export class FileGroupLog implements GroupLog {
     const run = async (): Promise<T> => {
       if (this.#broken !== null) throw this.#broken;
       if (this.#closing !== null) throw new CfsError("BAD_HANDLE", "the group log is closed");
-      try {
-        return await work();
-      } catch (reason) {
-        this.#broken = new CfsError("IO", "the group log cannot go on: a write failed", { cause: CfsError.from(reason) });
-        if (this.#closing === null) this.#parts.logger.error("the group log is broken", { reason: CfsError.from(reason).message });
-        throw this.#broken;
-      }
+      return this.#orBroken(work);
     };
     const result = this.#last.then(run);
     this.#last = result.then(
@@ -207,28 +231,39 @@ export class FileGroupLog implements GroupLog {
     return result;
   }
 
-  async #write(records: Iterable<GroupRecord>, signal: AbortSignal | null = null): Promise<void> {
+  async #orBroken<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (reason) {
+      this.#broken ??= new CfsError("IO", "the group log cannot go on: a write failed", { cause: CfsError.from(reason) });
+      if (this.#closing === null) this.#parts.logger.error("the group log is broken", { reason: CfsError.from(reason).message });
+      throw this.#broken;
+    }
+  }
+
+  /** Nothing of these records would wait for a file, unless they are more than fits one. */
+  #hasRoom(records: readonly GroupRecord[], frees: boolean): boolean {
+    return this.#next.isSettled || this.#fits(framesBytesMax(records, this.#memory.length), frees);
+  }
+
+  /** Whether the newest file has room for so much; its reserve is for what frees old ones. */
+  #fits(sizeBytes: number, frees: boolean): boolean {
+    const newest = this.#files.at(-1);
+    if (newest === undefined || this.#mustRoll) return false;
+    return newest.endBytes + sizeBytes <= newest.header.sizeBytes - (frees ? 0 : reserveBytes(this.#settings.fileBytes));
+  }
+
+  async #write(records: Iterable<GroupRecord>, how: WriteOptions = {}): Promise<void> {
     for (const record of records) {
-      const sizeBytes = this.#sizeOf(record);
-      if (sizeBytes > this.#frame.roomBytes - this.#writer.length) await this.#flush(signal);
+      const sizeBytes = recordBytesMax(record);
+      assert(sizeBytes <= streamCapacity(this.#memory.length), "a record fits a frame");
+      if (sizeBytes > this.#frame.roomBytes - this.#writer.length) await this.#flush(how);
       const payload = encodeGroupRecord(this.#writer, record);
       if (payload !== null || this.#writer.length >= 1 << 15) this.#drainWriter();
       this.#pending.push({ record, at: this.#frame.streamBytes });
       if (payload !== null) this.#frame.put(payload);
     }
-    await this.#flush(signal);
-  }
-
-  #sizeOf(record: GroupRecord): number {
-    let sizeBytes = recordHeadBytesMax;
-    if (record.type === "entry" || record.type === "moved") sizeBytes += record.entry.data.length;
-    else if (record.type === "payload") sizeBytes += record.bytes.length;
-    else if (record.type === "compacted" || record.type === "installed") {
-      const { voters, votersOutgoing, learners, learnersNext } = record.meta.configuration;
-      sizeBytes += 8 * (voters.length + votersOutgoing.length + learners.length + learnersNext.length);
-    }
-    assert(sizeBytes <= streamCapacity(this.#memory.length), "a record fits a frame");
-    return sizeBytes;
+    await this.#flush(how);
   }
 
   #drainWriter(): void {
@@ -236,11 +271,11 @@ export class FileGroupLog implements GroupLog {
   }
 
   /** Writes the frame; what it holds counts from here on. */
-  async #flush(signal: AbortSignal | null): Promise<void> {
+  async #flush({ signal = null, frees = false }: WriteOptions): Promise<void> {
     this.#drainWriter();
     if (this.#frame.streamBytes === 0) return;
     const { io, crc32c } = this.#parts;
-    const log = await this.#fileFor(this.#frame.sizeBytes, signal);
+    const log = await this.#fileFor(this.#frame.sizeBytes, frees, signal);
     const offsetBytes = log.endBytes;
     const bytes = this.#frame.seal(log.header, log.frames + 1, offsetBytes, crc32c);
     // The pool knows its buffers by the object: a direct write takes a view that begins where the buffer does.
@@ -256,9 +291,9 @@ export class FileGroupLog implements GroupLog {
     for (const { record, at } of pending) this.#take(record, log, offsetBytes, at);
   }
 
-  async #fileFor(sizeBytes: number, signal: AbortSignal | null): Promise<LogFile> {
+  async #fileFor(sizeBytes: number, frees: boolean, signal: AbortSignal | null): Promise<LogFile> {
     const last = this.#files.at(-1);
-    if (last !== undefined && !this.#mustRoll && last.endBytes + sizeBytes <= last.header.sizeBytes) return last;
+    if (last !== undefined && this.#fits(sizeBytes, frees)) return last;
     const { clusterId, nodeId, fileBytes } = this.#settings;
     const header: FileHeader = {
       fileId: (last?.header.fileId ?? 0) + 1,
@@ -331,13 +366,15 @@ export class FileGroupLog implements GroupLog {
     });
     if (records === null) return "kept";
     if (records.length === 0) {
-      await this.#write([{ type: "reclaimed", fileId }]);
+      const said: GroupRecord[] = [{ type: "reclaimed", fileId }];
+      if (!this.#hasRoom(said, true)) return "kept";
+      await this.#write(said, { frees: true });
       dropUnused(this.groups, fileId);
       await this.#remove(log);
       this.#counts.reclaimedFiles++;
       return "gone";
     }
-    if (this.#totalBytes <= this.#settings.reclaimBytes) return "kept";
+    if (this.#totalBytes <= this.#settings.reclaimBytes || !this.#hasRoom(records, false)) return "kept";
     const before = this.#counts.frameBytes;
     await this.#write(records);
     this.#counts.movedBytes += this.#counts.frameBytes - before;
@@ -351,6 +388,17 @@ export class FileGroupLog implements GroupLog {
     await io.unlink(log.path);
     await io.syncDirectory(this.#settings.directory);
   }
+}
+
+interface WriteOptions {
+  readonly signal?: AbortSignal | null;
+  /** What is written lets old files go: it may use the reserve. */
+  readonly frees?: boolean;
+}
+
+/** Room for hundreds of states to be said durable (2 MiB, a frame of 4096 bytes each): then the files before can go, and there is room for the next. */
+function reserveBytes(fileBytes: number): number {
+  return Math.min(2 << 20, Math.floor(fileBytes / 8 / frameAlignBytes) * frameAlignBytes);
 }
 
 function settingsOf(options: GroupLogOptions): GroupLogSettings {

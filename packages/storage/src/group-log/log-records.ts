@@ -9,6 +9,7 @@ import type { GroupEntries, GroupId, GroupRecord, GroupUpdate, PayloadUse } from
 
 import { readPlace } from "./log-file.ts";
 import type { FileParts, LogFile } from "./log-file.ts";
+import { frameAlignBytes, frameSectors, sectorBytes, streamCapacity } from "./sector-format.ts";
 
 export function recordsOf(updates: readonly GroupUpdate[], groups: ReadonlyMap<GroupId, GroupEntries>): GroupRecord[] {
   const records: GroupRecord[] = [];
@@ -21,7 +22,9 @@ export function recordsOf(updates: readonly GroupUpdate[], groups: ReadonlyMap<G
     const { hardState } = update;
     const commit = hardState === null ? 0 : Math.min(hardState.commit, commitBefore(update, groups.get(group)));
     if (hardState !== null) records.push({ type: "hardState", group, hardState: { ...hardState, commit } });
-    if (snapshot?.how === "compacted") records.push({ type: "compacted", group, meta: snapshot.meta });
+    // One that was overtaken while its append waited for room says nothing new.
+    const isNews = snapshot !== null && snapshot.meta.index > (groups.get(group)?.snapshot.index ?? -1);
+    if (isNews && snapshot.how === "compacted") records.push({ type: "compacted", group, meta: snapshot.meta });
     if (snapshot?.how === "installed") {
       records.push({ type: "installed", group, meta: snapshot.meta, cutFrom: groups.get(group)?.firstIndex ?? 1 });
     }
@@ -50,6 +53,27 @@ function pushEntries(records: GroupRecord[], { group, entries, payloads }: Group
     records.push({ type: "entry", group, entry });
   }
   for (const payload of waiting.values()) records.push({ type: "payload", group, ...payload });
+}
+
+/** Bytes of a record beyond data and payload at most, but for a configuration's replicas. */
+const headBytesMax = 64;
+
+export function recordBytesMax(record: GroupRecord): number {
+  if (record.type === "entry" || record.type === "moved") return headBytesMax + record.entry.data.length;
+  if (record.type === "payload") return headBytesMax + record.bytes.length;
+  if (record.type !== "compacted" && record.type !== "installed") return headBytesMax;
+  const { voters, votersOutgoing, learners, learnersNext } = record.meta.configuration;
+  return headBytesMax + 8 * (voters.length + votersOutgoing.length + learners.length + learnersNext.length);
+}
+
+/** What the records take of a file at most, in frames of up to `frameBytes`. */
+export function framesBytesMax(records: readonly GroupRecord[], frameBytes: number): number {
+  let streamBytes = 0;
+  for (const record of records) streamBytes += recordBytesMax(record);
+  const capacity = streamCapacity(frameBytes);
+  // Two frames that follow each other hold more than one would.
+  const frames = streamBytes <= capacity ? 1 : 2 * Math.ceil(streamBytes / capacity);
+  return frameSectors(streamBytes) * sectorBytes + (frames - 1) * frameAlignBytes;
 }
 
 /** Records that stand in for what is needed of the file, about `bytesMax` of them; none when nothing is. */

@@ -27,6 +27,8 @@ export class NextFile {
   readonly #options: NextFileOptions;
   /** `done` tells why it cannot be made, or null when it is there; it never rejects. */
   #ahead: { readonly fileId: number; readonly done: Promise<CfsError | null> } | null = null;
+  /** The file whose making ended last, well or not. */
+  #settledId = 0;
 
   constructor(parts: NextFileParts, options: NextFileOptions) {
     this.#parts = parts;
@@ -51,7 +53,20 @@ export class NextFile {
           logger.warn("the next file of the group log could not be made ahead", { fileId, reason: error.message });
           return error;
         },
-      );
+      )
+      .finally(() => {
+        this.#settledId = fileId;
+      });
+  }
+
+  /** False: it is being made, or waits for room; who takes it now waits too. */
+  get isSettled(): boolean {
+    return this.#ahead === null || this.#settledId === this.#ahead.fileId;
+  }
+
+  /** Why it cannot be made, or null. */
+  whenSettled(): Promise<CfsError | null> {
+    return this.#ahead?.done ?? Promise.resolve(null);
   }
 
   /** Gives it a header: from now on it is the newest file of the log. */

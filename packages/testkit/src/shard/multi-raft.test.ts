@@ -1,25 +1,14 @@
 /** The multi-group driver on nodes in one process: what callers see, what is durable, what it costs, what ends it. */
-import { CfsError } from "@cfs/core";
+import type { CfsError } from "@cfs/core";
 import { standardRules } from "@cfs/metadata";
 import type { DriverRules, PeerItem } from "@cfs/metadata";
 import { driverRulesWithBug } from "@cfs/metadata/testing";
 import { FaultyIo } from "@cfs/storage";
 import { entryKinds } from "raft-ts";
 import { expect, test } from "vitest";
-import { ShardBed } from "./shard-bed.ts";
+import { ShardBed, text, watched } from "./shard-bed.ts";
 
-const text = (value: string): Uint8Array => Buffer.from(value);
 const noVoters = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
-
-/** Watches a promise that may take a while. */
-function watched<T>(promise: Promise<T>): { readonly value: T | null; readonly error: CfsError | null } {
-  const seen: { value: T | null; error: CfsError | null } = { value: null, error: null };
-  promise.then(
-    (value) => (seen.value = value),
-    (reason: unknown) => (seen.error = CfsError.from(reason)),
-  );
-  return seen;
-}
 
 test("a command is applied on every node, and its caller gets the result", async () => {
   const bed = await ShardBed.start();
@@ -331,42 +320,6 @@ test("a drive that fails ends the node's driver: nothing is answered, everybody 
   await bed.ticks(5);
   expect((await second).index).toBeGreaterThan(1);
   await bed.closeAll();
-});
-
-test("a full drive makes its node wait, say so and refuse, and breaks nothing; a driver that waits can be closed", async () => {
-  const faulty: FaultyIo[] = [];
-  const bed = await ShardBed.start({
-    wrapIo: (io) => {
-      faulty.push(new FaultyIo({ io }));
-      return faulty.at(-1) as FaultyIo;
-    },
-  });
-  await bed.createGroup(1);
-  const leader = await bed.elect(1);
-  await bed.ticks(3);
-  const { up, log } = bed.node(leader);
-  const setFull = (isFull: boolean): void => {
-    const rules = (["write", "allocate", "open"] as const).map((on) => ({ on, fail: "NO_SPACE" }) as const);
-    faulty[leader - 1]?.setRules(isFull ? rules : []);
-  };
-  setFull(true);
-  // Two others hold it: it commits, but the leader answers for nothing that it has not stored.
-  const answer = watched(up.propose(1, text("a=1")));
-  await bed.ticks(3);
-  expect([answer.value, answer.error, log?.room, up.broken]).toEqual([null, null, "none", null]);
-  await expect(up.propose(1, text("a=2"))).rejects.toThrow("no room");
-  setFull(false);
-  await bed.ticks(15);
-  expect([answer.error, log?.room, up.broken]).toEqual([null, "enough", null]);
-  expect(bed.node(leader).machines.get(1)?.registers.get("a")).toBe("1");
-
-  setFull(true);
-  const next = await bed.elect(1);
-  const last = watched(bed.node(next).up.propose(1, text("a=3")));
-  await bed.ticks(3);
-  expect(bed.node(leader).log?.room).toBe("none");
-  await bed.closeAll();
-  expect(last.error === null || last.error.code !== "IO").toBe(true);
 });
 
 test("closing answers everybody, twice is fine, and what was durable opens again", async () => {

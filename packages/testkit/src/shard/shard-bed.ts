@@ -22,6 +22,18 @@ export interface BedOptions {
   readonly wrapIo?: (io: Io, node: number) => Io;
 }
 
+export const text = (value: string): Uint8Array => Buffer.from(value);
+
+/** Watches a promise that may take a while. */
+export function watched<T>(promise: Promise<T>): { readonly value: T | null; readonly error: CfsError | null } {
+  const seen: { value: T | null; error: CfsError | null } = { value: null, error: null };
+  promise.then(
+    (value) => (seen.value = value),
+    (reason: unknown) => (seen.error = CfsError.from(reason)),
+  );
+  return seen;
+}
+
 /** A batch on its way. */
 interface Flight {
   readonly from: number;

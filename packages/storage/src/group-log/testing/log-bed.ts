@@ -58,7 +58,7 @@ export function created(group: number): GroupUpdate {
   return { ...noUpdate, group, snapshot: { how: "installed", meta: { index: 0, term: 0, configuration: simple } } };
 }
 
-export function snapshotOf(how: "compacted" | "installed", index: number, term: number): GroupUpdate["snapshot"] {
+export function snapshotOf(how: "compacted" | "installed", index: number, term: number): NonNullable<GroupUpdate["snapshot"]> {
   return { how, meta: { index, term, configuration: simple } };
 }
 

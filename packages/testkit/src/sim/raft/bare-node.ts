@@ -42,8 +42,9 @@ export interface BareNodeOptions extends ReplicaSettings {
   readonly tickMs: number;
   readonly diskLatencyUs: number;
   readonly quiesces: boolean;
-  /** Mean µs until the host opens the gate for an entry. */
+  /** Mean µs until the host opens the gate for an entry; now and then it takes seconds. */
   readonly gateDelayUs: number;
+  readonly lateAnswerRate: number;
 }
 
 /** Ticks that are made up for at most: enough for every timeout to be over. */
@@ -52,6 +53,8 @@ const owedTicksMax = 50;
 const syncUsMax = 5e6;
 /** Idle ticks after which a leader goes quiet. */
 const idleTicks = 20;
+/** Late answers about the gate come after this at most. */
+const lateAnswerUsMax = 5e6;
 
 export class BareNode {
   readonly id: NodeId;
@@ -64,6 +67,7 @@ export class BareNode {
   diskSlowness = 1;
   readonly #parts: BareNodeParts;
   readonly #options: BareNodeOptions;
+  readonly #late: SimRandom;
   readonly #logs: Map<number, BareLog> = new Map();
   readonly #oldLogs: Map<number, BareLog> = new Map();
   readonly #idle: Map<number, { lastIndex: number; ticks: number }> = new Map();
@@ -76,6 +80,7 @@ export class BareNode {
     this.id = id;
     this.#parts = parts;
     this.#options = options;
+    this.#late = parts.random.fork("late answers");
     this.process = new SimProcess(id, parts.sim.queue, parts.random.fork("pauses"));
     this.clock = new SimClock(this.process, parts.sim.queue);
     parts.network.attach(this.process, (_from, { group, message }) => {
@@ -229,7 +234,9 @@ export class BareNode {
     const { lastIndex } = replica.log;
     if (lastIndex <= replica.gateAsked) return;
     replica.gateAsked = lastIndex;
-    const { term } = replica.log.hardState;
-    this.process.after(this.#parts.random.exponential(this.#options.gateDelayUs), () => replica.openGate(lastIndex, term));
+    const term = replica.log.term(lastIndex) ?? 0;
+    const lateUs = this.#late.chance(this.#options.lateAnswerRate) ? this.#late.next() * lateAnswerUsMax : 0;
+    const delayUs = this.#parts.random.exponential(this.#options.gateDelayUs) + lateUs;
+    this.process.after(delayUs, () => replica.openGate(lastIndex, term));
   }
 }

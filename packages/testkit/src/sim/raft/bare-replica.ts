@@ -70,7 +70,8 @@ export class BareReplica {
   role: Role = "follower";
   /** Up to here the host is about to open the commit gate. */
   gateAsked = 0;
-  #gateIndex = 0;
+  /** Index and term of what the host has said may be committed. */
+  #opened: { readonly index: number; readonly term: number }[] = [];
   /** When it became leader. */
   #electedCommit = 0;
   #configurationIndex = 0;
@@ -137,11 +138,11 @@ export class BareReplica {
     return ok;
   }
 
-  /** What the entries up to `index` of this leadership wait for is there. */
+  /** What this entry and those before it wait for is there; it may have been replaced meanwhile. */
   openGate(index: number, term: number): void {
-    if (!this.#isRunning || this.role !== "leader" || term !== this.log.hardState.term) return;
-    this.#gateIndex = Math.max(this.#gateIndex, index);
-    this.raft.openCommitGate(index);
+    if (!this.#isRunning) return;
+    this.#opened.push({ index, term });
+    this.raft.openCommitGate(index, term);
     this.pump();
   }
 
@@ -230,8 +231,7 @@ export class BareReplica {
     const { role, term, leader } = ready.softState;
     if (role !== this.role || role === "leader") this.#host.note(role, this.#host.group, term, leader);
     if (role === "leader" && this.role !== "leader") {
-      this.#gateIndex = this.log.hardState.commit;
-      this.gateAsked = this.#gateIndex;
+      this.gateAsked = this.log.hardState.commit;
       this.#electedCommit = this.log.hardState.commit;
       this.#configurationIndex = this.#lastConfigurationIndex();
       this.#host.checker.elected(this.#host.node, term, this.log.lastIndex, (index) => this.log.term(index));
@@ -251,13 +251,21 @@ export class BareReplica {
   #checkLeader(ready: Ready): void {
     const { checker, node } = this.#host;
     const { commit, term } = this.log.hardState;
-    if (this.#settings.options.commitGate) checker.gate(node, commit, this.#gateIndex);
+    if (this.#settings.options.commitGate) checker.gate(node, commit, this.#openedIndex(commit));
     else if (commit > this.#electedCommit) checker.counted(node, commit, this.log.term(commit), term);
     for (const entry of ready.entries) {
       if (entry.kind !== entryKinds.configuration) continue;
       if (entry.term === term) checker.changed(node, entry, this.#configurationIndex, commit, this.log.term(commit));
       this.#configurationIndex = entry.index;
     }
+  }
+
+  /** How far the host let this leader commit. */
+  #openedIndex(commit: number): number {
+    let last = this.#electedCommit;
+    for (const { index, term } of this.#opened) if (this.log.term(index) === term) last = Math.max(last, index);
+    this.#opened = this.#opened.filter(({ index }) => index >= commit);
+    return last;
   }
 
   /** Votes and acknowledged entries are promises: they must outlive a power failure before others hear of them, as long as their term is not over. */

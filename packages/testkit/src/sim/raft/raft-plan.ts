@@ -29,6 +29,8 @@ export interface RaftPlan extends GroupPlan {
   readonly quiesces: boolean;
   /** Mean time that the host holds the commit gate back, µs. */
   readonly gateDelayUs: number;
+  /** 0 to 1: answers about the gate that come seconds later, perhaps when others have led meanwhile. */
+  readonly lateAnswerRate: number;
   readonly diskLatencyUs: number;
   /** Messages travel as bytes of the binary format, else as they are, which is faster. */
   readonly usesCodec: boolean;
@@ -112,7 +114,11 @@ function aimed(plan: RaftPlan, aim: Aim, random: SimRandom): RaftPlan {
     inflightMessagesMax: random.between(1, 2),
     uncommittedBytesMax: 1 << 20,
   } as const;
-  return { ...busy, options, network: { ...plan.network, lossRate: 0.1 + random.next() * 0.2 } };
+  const diverging = { ...busy, options, network: { ...plan.network, lossRate: 0.1 + random.next() * 0.2 } };
+  if (!random.fork("gate").chance(0.6)) return diverging;
+  // Answers about the gate of one leadership arrive in the next, in which other entries stand there.
+  means.set("transfer", 1e6).set(cut, 2e6);
+  return { ...diverging, options: { ...options, commitGate: true }, gateDelayUs: 500_000, lateAnswerRate: 0.5 };
 }
 
 export function drawRaftPlan(random: SimRandom): RaftPlan {
@@ -131,6 +137,7 @@ function drawEvenly(random: SimRandom): RaftPlan {
     commandPaddingBytes: random.pick([0, 0, 20, 200]),
     quiesces: random.chance(0.3),
     gateDelayUs: random.pick([100, 2_000, 50_000, 500_000]),
+    lateAnswerRate: 0.03,
     diskLatencyUs: random.pick([50, 200, 1_000, 10_000]),
     usesCodec: random.fork("wire").chance(0.25),
     clientsPerGroup: random.between(2, 6),
