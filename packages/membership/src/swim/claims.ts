@@ -153,12 +153,12 @@ export class Claims {
     if (record.state !== "alive") this.suspect(name, incarnation, hearsay, nowMs);
   }
 
-  /** The prober got no answer. */
-  silence(name: string, nowMs: number): void {
+  /** The prober got no answer. A member that has spoken meanwhile, by a higher incarnation, is not meant. */
+  silence(name: string, incarnation: number, nowMs: number): void {
     const row = this.#parts.table.row(name);
     if (row === null || !isActive(row.member.state)) return;
-    if (this.#parts.rules.verdictOfProbe() === "dead") this.dead(name, row.member.incarnation, this.#self, 0, nowMs);
-    else this.suspect(name, row.member.incarnation, this.#self, nowMs);
+    if (this.#parts.rules.verdictOfProbe() === "dead") this.dead(name, incarnation, this.#self, 0, nowMs);
+    else this.suspect(name, incarnation, this.#self, nowMs);
   }
 
   /** Ends suspicions and tombstones that have run out. */

@@ -1,4 +1,4 @@
-/** The order in which members are probed. */
+/** The order in which members are probed, and what silence means. */
 import { expect, it } from "vitest";
 import { aliveOf, Stranger, swimOf } from "../testing/stranger.ts";
 
@@ -16,6 +16,20 @@ function probesOf(swim: ReturnType<typeof swimOf>, stranger: Stranger, forMs: nu
   }
   return counts;
 }
+
+it("a word of a member that comes while it is probed is an answer, too: it is not suspected in its new incarnation", () => {
+  const swim = swimOf();
+  const stranger = new Stranger(swim);
+  stranger.say([aliveOf("b")]);
+  stranger.run(300);
+  expect(stranger.heard().some(({ message }) => message.type === "ping" && message.target === "b")).toBe(true);
+  stranger.say([aliveOf("b", 2)]);
+  stranger.run(400);
+  expect([swim.counters.probesFailed, swim.member("b")?.state]).toEqual([1, "alive"]);
+  // The next silence is one.
+  stranger.run(1_500);
+  expect(swim.member("b")?.state).toBe("suspect");
+});
 
 it("one that dies and comes back again and again takes no probes from the others", () => {
   const swim = swimOf();

@@ -127,7 +127,7 @@ export class Swim {
       {
         ...shared,
         send: (to, message) => this.#sendProbe(to, message),
-        onSilence: (target) => this.#claims.silence(target, this.#time.nowMs),
+        onSilence: (target, incarnation) => this.#claims.silence(target, incarnation, this.#time.nowMs),
       },
       name,
       this.#options,
