@@ -7,7 +7,7 @@
 import type { ErrorCode, InodeNumber } from "@cfs/core";
 import type { Moment, Rename } from "./commands.ts";
 import { removeError } from "./link-unlink.ts";
-import { addInode, isFreshInode, linkCountMax, touchDirectory } from "./make-node.ts";
+import { addInode, groupOfNew, isFreshInode, linkCountMax, touchDirectory } from "./make-node.ts";
 import { nameError } from "./names.ts";
 import { done, fail } from "./outcome.ts";
 import { mayAccess, mayExecute, mayWrite } from "./permission.ts";
@@ -133,7 +133,8 @@ function reparent(directory: Inode, from: Inode, to: Inode): void {
 }
 
 function makeWhiteout(state: State, parent: Inode, command: Rename, ino: InodeNumber): void {
-  const { uid, gid } = command.caller;
+  const { uid } = command.caller;
+  const gid = groupOfNew(parent, command.caller);
   addInode(state, { ino, kind: "character", mode: 0, uid, gid, nlink: 1, rdev: 0, parent: 0, target: null }, command.time);
   state.setDirent(parent.ino, command.name, { ino, kind: "character" });
 }
