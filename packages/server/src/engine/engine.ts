@@ -140,7 +140,7 @@ export class Engine {
       state,
       driver,
       store,
-      proof: new SegmentProof({ state, store, walk, logger }),
+      proof: new SegmentProof({ state, store, walk, clock, logger }),
       clock,
       logger,
       onDropped: (id) => this.sweeper.dropped(id),
