@@ -32,7 +32,7 @@ function fioArguments(directory: string, flags: readonly string[]): string[] {
     "--ioengine=psync",
     "--output-format=json",
   ];
-  const verify = ["--verify=crc32c", "--do_verify=1", "--verify_fatal=1", "--verify_dump=0"];
+  const verify = ["--verify=crc32c", "--do_verify=1", "--verify_fatal=1", "--verify_dump=0", "--verify_state_save=0"];
   return [...common, ...verify, `--rate=,${rateMiB}m`, ...flags];
 }
 

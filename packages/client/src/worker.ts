@@ -65,7 +65,10 @@ export async function startWorker(config: WorkerConfig, writeLog: (line: string)
     },
     { host: hostname(), mountpoint: config.mountpoint, retryMs },
   );
-  const vfs = new CachedVfs({ remote, clock, logger }, { isReadOnly: config.readOnly, kernelOwnsTimes: config.cacheMode === "writeback" });
+  const vfs = new CachedVfs(
+    { remote, clock, logger },
+    { isReadOnly: config.readOnly, kernelOwnsTimes: config.cacheMode === "writeback", bypassPageCache: config.cacheMode === "none" },
+  );
   const device = new FuseDevice({ fd: config.fuseFd, ownsFd: true });
   const presented =
     config.uid === null && config.gid === null

@@ -20,6 +20,7 @@ import { Swim, type SwimIdentity } from "./swim/swim.ts";
 
 export interface AgentParts {
   readonly clock: Clock;
+  /** Cryptographic in a server: sessions are drawn from it, and with them the nonces of the seal. */
   readonly random: Random;
   readonly network: PacketNetwork;
   /** `nodeAead` in a server. */

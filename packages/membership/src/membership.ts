@@ -19,7 +19,10 @@ export interface MembershipStatus {
 export interface Membership extends AsyncDisposable {
   /** Begins to answer and to probe; a cluster of one until `join`. */
   start(): void;
-  /** Resolves when a seed has told the state of the cluster; asks until then. Rejects with EXISTS when another living node has this name. */
+  /**
+   * Resolves when a seed has told the state of the cluster; asks until then, also after a timeout. Seeds are addresses as their nodes announce them: names
+   * have to be resolved before. Rejects with EXISTS when another living node has this name. May be called again, to retry or to unite two clusters.
+   */
   join(seeds: readonly string[], wait: { readonly signal?: AbortSignal; readonly timeoutMs: number }): Promise<void>;
   /** Says goodbye and stops; resolves when the others were told, at the latest after `leaveTimeoutMs`. */
   leave(): Promise<void>;
@@ -34,7 +37,7 @@ export interface Membership extends AsyncDisposable {
    * version on two nodes all come to the same one: what was taken here may still give way to another content of its version.
    */
   broadcast(name: string, version: number, bytes: Uint8Array): boolean;
-  /** The newest known value of that name. */
+  /** The newest known value of that name. The bytes belong to the membership: do not change them. */
   value(name: string): { readonly version: number; readonly bytes: Uint8Array } | null;
   onEvent(listener: (event: SwimEvent) => void): () => void;
   status(): MembershipStatus;

@@ -109,7 +109,7 @@ export class CachedVfs implements Vfs {
     this.#tree = tree;
     this.#content = content;
     this.#entries = entries;
-    this.#open = new OpenFiles({ state, durability, commands, attempts, references, content, tree, entries });
+    this.#open = new OpenFiles({ state, durability, commands, attempts, references, content, tree, entries }, options);
     this.#ranges = new FileRanges({ remote, state, commands, attempts, space, content });
     this.#listing = new DirectoryListing({ state, fetcher, attempts, references, content, entries });
     fetcher.namePrefetch = new DirectoryPrefetch({ fetcher, state, clock, logger }, namePrefetchOptions(options));

@@ -36,6 +36,10 @@ export interface OpenFilesParts {
   readonly entries: Entries;
 }
 
+export interface OpenFilesOptions {
+  readonly bypassPageCache: boolean;
+}
+
 export type Created = { readonly entry: Entry; readonly file: OpenFile };
 
 export class OpenFiles {
@@ -47,12 +51,13 @@ export class OpenFiles {
   readonly #content: FileContent;
   readonly #tree: Tree;
   readonly #entries: Entries;
+  readonly #options: OpenFilesOptions;
   readonly errors: LatchedErrors = new LatchedErrors();
   #lastHandle = 0;
   readonly files: HandleTable<FileHandle> = new HandleTable(() => ++this.#lastHandle);
   readonly directories: HandleTable<DirectoryHandle> = new HandleTable(() => ++this.#lastHandle);
 
-  constructor(parts: OpenFilesParts) {
+  constructor(parts: OpenFilesParts, options: OpenFilesOptions) {
     this.#state = parts.state;
     this.#durability = parts.durability;
     this.#commands = parts.commands;
@@ -61,6 +66,7 @@ export class OpenFiles {
     this.#content = parts.content;
     this.#tree = parts.tree;
     this.#entries = parts.entries;
+    this.#options = options;
   }
 
   open(ino: InodeNumber, flags: number, caller: Caller): Awaitable<OpenFile> {
@@ -171,7 +177,7 @@ export class OpenFiles {
     // A read that is due to change the access time must reach us, and not end in the kernel's pages.
     const mustSeeReads =
       (flags & openAccessMask) !== openWriteOnly && (flags & openNoAtime) === 0 && inode.sizeBytes > 0 && this.#content.isAtimeDue(inode);
-    return { handle: opened.handle, keepCache: !mustSeeReads, direct: false };
+    return { handle: opened.handle, keepCache: !mustSeeReads, direct: this.#options.bypassPageCache };
   }
 
   #created(inode: Inode, file: OpenFile): Created {

@@ -18,6 +18,8 @@ export interface CachedVfsOptions {
    * writes from a page cache set mtime and ctime like others.
    */
   readonly kernelOwnsTimes: boolean;
+  /** Reads and writes of files pass by the page cache of the front end's kernel; maps still use it. Default false. */
+  readonly bypassPageCache: boolean;
 }
 
 export const cachedVfsDefaults: CachedVfsOptions = {
@@ -27,6 +29,7 @@ export const cachedVfsDefaults: CachedVfsOptions = {
   atime: "relatime",
   isReadOnly: false,
   kernelOwnsTimes: false,
+  bypassPageCache: false,
 };
 
 export type CachedVfsSettings = Partial<Omit<CachedVfsOptions, "cache">> & { readonly cache?: Partial<CacheBudgets> };

@@ -158,36 +158,34 @@ describe("time", () => {
 describe("invalidation", () => {
   const seek = (handle: bigint): Buffer => body([8, handle], [8, 4096], [4, 3], [4, 0]);
 
-  test("SEEK_DATA in a file that is being written waits until the kernel has written its pages back", async () => {
+  test.each([true, false])(
+    "SEEK_DATA in a file that is being written waits for the kernel's dirty pages, writeback cache: %s",
+    async (writebackCache) => {
+      const bench = begin({ writebackCache });
+      const { nodeid, handle } = create(bench, "file");
+      bench.call(opcode.write, nodeid, writeBody(handle, 0, Buffer.alloc(8192)));
+      let open = (): void => undefined;
+      bench.kernel.holdNotify = new Promise((resolve) => (open = resolve));
+      bench.kernel.send({ opcode: opcode.lseek, unique: 50, nodeid, body: seek(handle) });
+      await turn();
+      expect(bench.kernel.replies.filter(({ unique }) => unique === 50)).toEqual([]);
+      open();
+      await turn();
+      await turn();
+      expect(bench.kernel.reply(50).body.readBigUInt64LE(0)).toBe(4096n);
+      const [message] = bench.kernel.notifications;
+      expect([message?.readUInt32LE(4), message?.readBigUInt64LE(16), message?.readBigUInt64LE(24)]).toEqual([2, nodeid, 4096n]);
+    },
+  );
+
+  test("SEEK_DATA is answered at once when nobody writes the file", () => {
     const bench = begin({ writebackCache: true });
     const { nodeid, handle } = create(bench, "file");
     bench.call(opcode.write, nodeid, writeBody(handle, 0, Buffer.alloc(8192)));
-    let open = (): void => undefined;
-    bench.kernel.holdNotify = new Promise((resolve) => (open = resolve));
-    bench.kernel.send({ opcode: opcode.lseek, unique: 50, nodeid, body: seek(handle) });
-    await turn();
-    expect(bench.kernel.replies.filter(({ unique }) => unique === 50)).toEqual([]);
-    open();
-    await turn();
-    await turn();
-    expect(bench.kernel.reply(50).body.readBigUInt64LE(0)).toBe(4096n);
-    const [message] = bench.kernel.notifications;
-    expect([message?.readUInt32LE(4), message?.readBigUInt64LE(16), message?.readBigUInt64LE(24)]).toEqual([2, nodeid, 4096n]);
-  });
-
-  test("SEEK_DATA is answered at once when nobody writes the file, or the kernel keeps no dirty pages", () => {
-    for (const [options, isWritten] of [
-      [{ writebackCache: true }, false],
-      [{}, true],
-    ] as const) {
-      const bench = begin(options);
-      const { nodeid, handle } = create(bench, "file");
-      bench.call(opcode.write, nodeid, writeBody(handle, 0, Buffer.alloc(8192)));
-      bench.vfs.isOpenForWriting = () => isWritten;
-      expect(bench.call(opcode.lseek, nodeid, seek(handle)).body.readBigUInt64LE(0)).toBe(4096n);
-      expect(bench.call(opcode.lseek, nodeid, body([8, handle], [8, -1n & 0xffff_ffff_ffff_ffffn], [4, 3], [4, 0])).error).toBe(-6);
-      expect(bench.kernel.notifyCalls).toBe(0);
-    }
+    bench.vfs.isOpenForWriting = () => false;
+    expect(bench.call(opcode.lseek, nodeid, seek(handle)).body.readBigUInt64LE(0)).toBe(4096n);
+    expect(bench.call(opcode.lseek, nodeid, body([8, handle], [8, -1n & 0xffff_ffff_ffff_ffffn], [4, 3], [4, 0])).error).toBe(-6);
+    expect(bench.kernel.notifyCalls).toBe(0);
   });
 
   test("attributes alone, and pages from an offset on", async () => {

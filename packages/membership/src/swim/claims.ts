@@ -17,7 +17,7 @@ import type { MemberTable, Row } from "./member-table.ts";
 import type { ClaimMessage, MemberRecord } from "./messages.ts";
 import type { SwimOptions } from "./options.ts";
 import type { SwimRules } from "./rules.ts";
-import { Suspicion } from "./suspicion.ts";
+import { hearsay, Suspicion } from "./suspicion.ts";
 
 export interface ClaimParts {
   readonly table: MemberTable;
@@ -35,8 +35,6 @@ export interface ClaimParts {
   readonly onAccused: (name: string) => void;
 }
 
-/** The accuser of a suspicion that was only found in another table; it counts once, whoever's table it was. */
-export const hearsay = "(sync)";
 /** Of all nodes that hear a rumour about this many verify it at once. */
 const verifiers = 3;
 
@@ -113,7 +111,8 @@ export class Claims {
   dead(name: string, incarnation: number, from: string, ageMs: number, nowMs: number): void {
     const before = this.#bury(name, "dead", incarnation, ageMs, nowMs);
     if (before === null) return;
-    this.#parts.spread({ type: "dead", name, incarnation, from });
+    // In gossip a death is a verdict. Who found it in another table has none to give: there the member may be back by now, and a comparison of tables will tell.
+    if (from !== hearsay) this.#parts.spread({ type: "dead", name, incarnation, from });
     const row = this.#parts.table.row(name);
     if (isActive(before) && row !== null) this.#parts.emit({ type: "failed", member: row.member, from });
   }
@@ -154,12 +153,12 @@ export class Claims {
     if (record.state !== "alive") this.suspect(name, incarnation, hearsay, nowMs);
   }
 
-  /** The prober got no answer. */
-  silence(name: string, nowMs: number): void {
+  /** The prober got no answer. A member that has spoken meanwhile, by a higher incarnation, is not meant. */
+  silence(name: string, incarnation: number, nowMs: number): void {
     const row = this.#parts.table.row(name);
     if (row === null || !isActive(row.member.state)) return;
-    if (this.#parts.rules.verdictOfProbe() === "dead") this.dead(name, row.member.incarnation, this.#self, 0, nowMs);
-    else this.suspect(name, row.member.incarnation, this.#self, nowMs);
+    if (this.#parts.rules.verdictOfProbe() === "dead") this.dead(name, incarnation, this.#self, 0, nowMs);
+    else this.suspect(name, incarnation, this.#self, nowMs);
   }
 
   /** Ends suspicions and tombstones that have run out. */

@@ -1,52 +1,14 @@
 /** What stays bounded, what is refused, and what happens at the edges. */
 import { describe, expect, it } from "vitest";
 import { nodeHash } from "../node-hash.ts";
-import { GossipSimulation, simulationCluster, simulationKey } from "../testing/gossip-simulation.ts";
-import { seededRandom } from "../testing/seeded-random.ts";
-import { sumAead } from "../testing/sum-aead.ts";
+import { GossipSimulation } from "../testing/gossip-simulation.ts";
+import { aliveOf, Stranger, swimOf } from "../testing/stranger.ts";
 import { noMetadata } from "./member.ts";
 import type { Message } from "./messages.ts";
-import { limits } from "./options.ts";
-import { KeyRing, PacketCipher } from "./packet-cipher.ts";
-import { joinFrames, MessageEncoder } from "./packet-format.ts";
-import { Swim, type SwimIdentity } from "./swim.ts";
-
-const identity: SwimIdentity = { name: "a", address: "a:1", clusterId: simulationCluster, keys: [simulationKey], metadata: noMetadata };
-
-function swimOf(change: Partial<SwimIdentity> = {}): Swim {
-  return new Swim({ random: seededRandom(1), aead: sumAead, hash: nodeHash }, { ...identity, ...change });
-}
-
-/** One who has the key and says what it likes. */
-class Stranger {
-  readonly #cipher = new PacketCipher({ aead: sumAead, keys: new KeyRing([simulationKey]) }, simulationCluster);
-  readonly #encoder = new MessageEncoder();
-  readonly #swim: Swim;
-  #counter = 0;
-  clockMs = 0;
-
-  constructor(swim: Swim) {
-    this.#swim = swim;
-  }
-
-  say(messages: readonly Message[], session = "00000000000000bb"): void {
-    const plaintext = joinFrames(messages.map((message) => this.#encoder.encode(message)));
-    const packet = this.#cipher.seal(session, this.#counter++, this.#swim.self.session, plaintext);
-    this.#swim.receive(packet, "stranger:1", this.clockMs);
-  }
-
-  run(forMs: number): void {
-    for (const endMs = this.clockMs + forMs; this.clockMs < endMs; this.clockMs += 100) this.#swim.tick(this.clockMs);
-  }
-}
+import { defaultOptions, limits } from "./options.ts";
 
 /** The hash of a content that nobody has. */
 const hashOf = (number: number): string => String(number).padStart(32, "0");
-
-const aliveOf = (name: string): Message => ({
-  type: "alive",
-  record: { name, state: "alive", incarnation: 1, session: "00000000000000cc", address: `${name}:1`, metadata: noMetadata, ageMs: 0 },
-});
 
 describe("limits", () => {
   it("keeps the table bounded, whatever it is told", () => {
@@ -156,8 +118,20 @@ describe("refusals", () => {
     ["a probe timeout above half of the interval", { swim: { probeTimeoutMs: 400 } }],
     ["packets of 1,400 bytes", { swim: { packetBytesMax: 1_400 } }],
     ["packets that cannot hold a part of a value", { swim: { packetBytesMax: 1_199 } }],
+    ["a tick of 9 ms", { swim: { tickMs: 9 } }],
+    ["half a millisecond", { swim: { gossipIntervalMs: 200.5 } }],
+    ["a wait that no timer takes", { swim: { tombstoneMs: 2 ** 31 } }],
+    ["gossip to nobody", { swim: { gossipFanout: 0 } }],
   ])("%s", (_what, change) => {
     expect(() => swimOf(change)).toThrow("INVALID");
+  });
+
+  it.each(Object.keys(defaultOptions))("%s that is no number, without end, or below zero", (name) => {
+    for (const value of [Number.NaN, Number.POSITIVE_INFINITY, -1]) expect(() => swimOf({ swim: { [name]: value } })).toThrow(name);
+  });
+
+  it("nothing of the defaults, nor of fractions where they mean something", () => {
+    expect(() => swimOf({ swim: { suspicionMult: 2.5, suspicionMaxMult: 1.5 } })).not.toThrow();
   });
 
   it("values without a name, without a version, or too large", () => {
@@ -166,6 +140,36 @@ describe("refusals", () => {
     expect(() => swim.broadcast("v", 0, new Uint8Array(1))).toThrow("INVALID");
     expect(() => swim.broadcast("v", 1, new Uint8Array(limits.itemBytesMax + 1))).toThrow("TOO_BIG");
     expect(() => swim.setMetadata({ ...noMetadata, features: -1 })).toThrow("INVALID");
+  });
+});
+
+describe("metadata", () => {
+  it("is as it was announced, whatever becomes of the host's record", () => {
+    const labels: Record<string, string> = { rack: "r1" };
+    const swim = swimOf({ metadata: { ...noMetadata, labels } });
+    labels["rack"] = "x".repeat(2_000);
+    expect(swim.self.metadata.labels).toEqual({ rack: "r1" });
+    const later: Record<string, string> = { rack: "r3" };
+    swim.setMetadata({ ...noMetadata, labels: later });
+    delete later["rack"];
+    expect(swim.self.metadata.labels).toEqual({ rack: "r3" });
+  });
+});
+
+describe("a leaving node", () => {
+  it("does not speak of a new life, also when its windows are full", () => {
+    const swim = swimOf();
+    const stranger = new Stranger(swim);
+    stranger.say([aliveOf("b")]);
+    stranger.run(2_000);
+    swim.leave();
+    stranger.heard();
+    for (let count = 0; count <= limits.windowsMax; count++) stranger.say([], (0xf00_0000 + count).toString(16).padStart(16, "0"));
+    stranger.run(5_000);
+    const types = new Set(stranger.heard().map(({ message }) => message.type));
+    expect(swim.phase).toBe("stopped");
+    expect(types).toContain("left");
+    expect(types).not.toContain("alive");
   });
 });
 

@@ -36,6 +36,11 @@ export interface Member {
   readonly metadata: Metadata;
 }
 
+/** A copy that nobody else can change: what a member has announced stays as it was until the next incarnation. */
+export function ownMetadata({ labels, capacityBytes, features }: Metadata): Metadata {
+  return Object.freeze({ labels: Object.freeze({ ...labels }), capacityBytes, features });
+}
+
 export const noMetadata: Metadata = { labels: {}, capacityBytes: 0, features: 0 };
 
 /** The order of claims: incarnation, then rank of the state. */

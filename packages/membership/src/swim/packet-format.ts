@@ -117,7 +117,9 @@ export class MessageEncoder {
   }
 
   #writeValueId({ name, version, hash }: { readonly name: string } & ValueId): ByteWriter {
-    return this.#body.latin1(name).varint(version).raw(Buffer.from(hash, "hex"));
+    const bytes = Buffer.from(hash, "hex");
+    assert(bytes.length === hashBytes, "the hash of a value has 16 bytes");
+    return this.#body.latin1(name).varint(version).raw(bytes);
   }
 
   #writeRecord(record: MemberRecord): void {

@@ -24,13 +24,14 @@ export interface ProbeParts {
   readonly rules: SwimRules;
   readonly counters: SwimCounters;
   readonly send: (address: string, message: Message) => void;
-  /** The target of a probe did not answer in time. */
-  readonly onSilence: (name: string) => void;
+  /** The target of a probe did not answer in time, in the incarnation that it had when the probe began. */
+  readonly onSilence: (name: string, incarnation: number) => void;
 }
 
 interface Probe {
   readonly seq: number;
   readonly name: string;
+  readonly incarnation: number;
   readonly untilMs: number;
   /** The target is pinged again then; the first time others are asked too. */
   nextPingMs: number;
@@ -92,6 +93,7 @@ export class Prober {
     this.#probe = {
       seq,
       name: row.member.name,
+      incarnation: row.member.incarnation,
       untilMs: nowMs + awareness.stretch(this.#options.probeIntervalMs),
       nextPingMs: nowMs + awareness.stretch(this.#options.probeTimeoutMs),
       isAnswered: false,
@@ -120,8 +122,9 @@ export class Prober {
     }
   }
 
-  /** A new member is probed in this round already, at a random place. */
+  /** A new member is probed in this round already, at a random place; one that comes back and has its turn before it keeps that. */
   include(name: string): void {
+    if (this.#order.includes(name)) return;
     const at = Math.floor(this.#parts.random.next() * (this.#order.length + 1));
     const displaced = this.#order[at];
     this.#order[at] = name;
@@ -130,7 +133,9 @@ export class Prober {
 
   /** A member that others accuse is the next to be probed. */
   hasten(name: string): void {
-    if (this.#probe?.name !== name && this.#order.at(-1) !== name) this.#order.push(name);
+    if (this.#probe?.name === name) return;
+    this.#order = this.#order.filter((other) => other !== name);
+    this.#order.push(name);
   }
 
   /** Pings once more, because one packet in five may be lost and yet nobody be dead; the first time others are asked as well. */
@@ -160,7 +165,7 @@ export class Prober {
     counters.probesFailed++;
     // Without relays nobody can tell whose fault it was. With them, those that said nack heard us, and only the silent ones count.
     awareness.change(probe.relayCount === 0 ? 1 : probe.nacksMissing);
-    onSilence(probe.name);
+    onSilence(probe.name, probe.incarnation);
   }
 
   onAck(seq: number): void {

@@ -74,12 +74,18 @@ export class PushPull {
     this.#nextJoinMs = nowMs;
   }
 
+  get isJoining(): boolean {
+    return this.#isJoining;
+  }
+
   endJoin(): void {
     this.#isJoining = false;
   }
 
-  tick(nowMs: number): void {
-    if (this.#isJoining) return this.#tickJoin(nowMs);
+  /** `isMember` false: nobody knows this node yet, and it asks only seeds. */
+  tick(nowMs: number, isMember: boolean): void {
+    if (this.#isJoining) this.#tickJoin(nowMs);
+    if (!isMember) return;
     for (const address of this.#unfinished) this.#ask(address, nowMs);
     this.#unfinished.clear();
     const { table, random } = this.#parts;

@@ -112,8 +112,8 @@ export class Self {
 
   #refute(claimed: number): void {
     const { rules, counters, awareness } = this.#parts;
-    // A claim at the very top could not be answered; nobody honest makes it.
-    if (claimed >= limits.incarnationMax) return;
+    // A claim near the top would leave no room for own words; nobody honest makes it.
+    if (claimed >= limits.incarnationAnsweredMax) return;
     counters.refutations++;
     awareness.change(1);
     this.#become({}, rules.refutation(this.#member.incarnation, claimed));

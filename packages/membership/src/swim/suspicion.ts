@@ -1,10 +1,14 @@
 /**
  * The time that a suspect has to show that it lives: long while one node says so, shorter with each other node that confirms it.
  *
- * Invariant: at most `wanted` confirmations count, each from another node, and the one who started it is not one of them.
+ * Invariant: at most `wanted` confirmations count, each from another node, and the one who started it is not one of them. What was only found in another
+ * table confirms nothing: that table may have it from here.
  * Source: Lifeguard, section 3.B (Dynamic Suspicion Timeout).
  */
 import type { SwimRules } from "./rules.ts";
+
+/** The accuser of a suspicion that was only found in another table, whoever's table it was. */
+export const hearsay = "(sync)";
 
 export interface SuspicionTimes {
   readonly minMs: number;
@@ -25,7 +29,7 @@ export class Suspicion {
     this.incarnation = incarnation;
     this.#times = times;
     this.#rules = rules;
-    this.#confirmers = new Set([from]);
+    this.#confirmers = new Set([from, hearsay]);
     this.#startMs = startMs;
   }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { GossipSimulation } from "../testing/gossip-simulation.ts";
+import { swimOf } from "../testing/stranger.ts";
 import type { SwimEvent } from "./events.ts";
 
 const perfect = { delayMinMs: 0.2, delayMaxMs: 2 };
@@ -82,6 +83,40 @@ describe("a cluster of six", () => {
     expect(simulation.runUntil(isEverywhere, 10_000)).not.toBeNull();
     for (const { swim } of simulation.liveNodes) expect(swim.value("policy")?.bytes).toEqual(large);
     expect(simulation.node("n4").swim.broadcast("policy", 7, large)).toBe(false);
+  });
+});
+
+describe("joining", () => {
+  it("again, as a host does that retries, is answered, and the comparison of tables goes on", () => {
+    const simulation = new GossipSimulation({ seed: 6 });
+    simulation.cluster(4, 10_000);
+    simulation.events.length = 0;
+    simulation.add("away");
+    simulation.kill("away");
+    simulation.join("n0", "n1");
+    simulation.run(3_000);
+    expect(simulation.events.filter(({ event }) => event.type === "joinedCluster").map(({ node }) => node)).toEqual(["n0"]);
+    // By a seed that is away: nothing comes of it, and nothing else stops. Gossip to n0 is lost; what it misses comes by comparison.
+    simulation.join("n0", "away");
+    simulation.run(2_000);
+    simulation.passes = (_from, to) => to !== "n0";
+    simulation.node("n2").swim.broadcast("list", 1, Uint8Array.of(1));
+    simulation.run(8_000);
+    simulation.passes = () => true;
+    for (const from of ["n1", "n2", "n3"]) expect(simulation.node(from).swim.queued, from).toBe(0);
+    const isThere = (): boolean => simulation.node("n0").swim.value("list") !== null;
+    expect(simulation.runUntil(isThere, 20_000)).not.toBeNull();
+  });
+
+  it("by one's own address under another name is not answered by oneself", () => {
+    const swim = swimOf();
+    swim.join(["alias-of-a:1"]);
+    for (let clockMs = 0; clockMs < 5_000; clockMs += 100) {
+      swim.tick(clockMs);
+      for (let packets = swim.effects().packets; packets.length > 0; packets = swim.effects().packets)
+        for (const { bytes } of packets) swim.receive(bytes, "a:1", clockMs);
+    }
+    expect(swim.phase).toBe("joining");
   });
 });
 

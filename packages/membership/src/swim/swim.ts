@@ -13,11 +13,11 @@ import { Awareness } from "./awareness.ts";
 import { BroadcastQueue } from "./broadcast-queue.ts";
 import { accusation, Claims } from "./claims.ts";
 import { newCounters, type SwimCounters, type SwimEvent } from "./events.ts";
-import type { Member, Metadata } from "./member.ts";
+import { type Member, type Metadata, ownMetadata } from "./member.ts";
 import { MemberTable, type Row } from "./member-table.ts";
 import type { ClaimMessage, MemberRecord, Message } from "./messages.ts";
 import { type ContentHash, type NamedValue, NamedValues } from "./named-values.ts";
-import { defaultOptions, limits, type SwimOptions } from "./options.ts";
+import { checkedOptions, defaultOptions, limits, type SwimOptions } from "./options.ts";
 import { type Aead, type GossipKey, KeyRing, PacketCipher } from "./packet-cipher.ts";
 import { isWord, MessageEncoder, metadataProblem } from "./packet-format.ts";
 import { Prober } from "./probe.ts";
@@ -29,6 +29,7 @@ import { Self } from "./self.ts";
 import { SteadyTime } from "./steady-time.ts";
 
 export interface SwimParts {
+  /** Cryptographic in a server: sessions are drawn from it, and with them the nonces of the seal. */
   readonly random: Random;
   readonly aead: Aead;
   /** Of the contents of named values; the same in the whole cluster. */
@@ -63,8 +64,6 @@ export interface SwimEffects {
 const farewellMs = 1_000;
 /** So long after its join a node learns what the others know already. */
 const newcomerMs = 5_000;
-/** A part of a value with the longest name takes 1,165 bytes; IPv6 lets 1,232 pass everywhere. */
-const packetBytesLeast = 1_200;
 
 export class Swim {
   readonly keys: KeyRing;
@@ -96,7 +95,7 @@ export class Swim {
   constructor(parts: SwimParts, identity: SwimIdentity) {
     const { name, address } = identity;
     checkIdentity(identity);
-    this.#options = checked({ ...defaultOptions, ...identity.swim });
+    this.#options = checkedOptions({ ...defaultOptions, ...identity.swim });
     this.#name = name;
     this.#random = parts.random;
     this.#rules = parts.rules ?? standardRules;
@@ -128,7 +127,7 @@ export class Swim {
       {
         ...shared,
         send: (to, message) => this.#sendProbe(to, message),
-        onSilence: (target) => this.#claims.silence(target, this.#time.nowMs),
+        onSilence: (target, incarnation) => this.#claims.silence(target, incarnation, this.#time.nowMs),
       },
       name,
       this.#options,
@@ -146,7 +145,8 @@ export class Swim {
       name,
       this.#options,
     );
-    const { metadata, incarnation = 1 } = identity;
+    const { incarnation = 1 } = identity;
+    const metadata = ownMetadata(identity.metadata);
     const member = { name, state: "alive", incarnation, session: this.#guard.session, address, metadata } as const;
     this.#self = new Self({ ...shared, emit, spread }, member);
     const pushPullParts = { ...shared, values: this.#values, encode, send: sendFrames, roomBytes: this.#wire.roomBytes };
@@ -195,14 +195,14 @@ export class Swim {
     this.#advance(clockMs);
     if (this.#phase === "stopped") return;
     const nowMs = this.#time.nowMs;
+    if (this.#phase === "leaving") return this.#tickLeave(nowMs);
     if (this.#guard.needsRenewal) {
       this.#guard.renew();
       this.#self.setSession(this.#guard.session);
     }
-    if (this.#phase === "leaving") return this.#tickLeave(nowMs);
     if (this.#phase !== "joining") this.#prober.tick(nowMs);
     this.#claims.tick(nowMs);
-    this.#pushPull.tick(nowMs);
+    this.#pushPull.tick(nowMs, this.#phase !== "joining");
     this.#values.tick(nowMs);
     // A joining node keeps what it heard until it knows whom to tell.
     if (this.#phase === "joining") return this.#tickJoin(nowMs);
@@ -303,11 +303,14 @@ export class Swim {
   }
 
   #onSync(sync: Extract<Message, { type: "sync" }>, from: string, nowMs: number): void {
-    if (this.#phase === "joining" && this.#self.rival === null) {
+    const mustWait = this.#phase === "joining" && this.#self.rival !== null;
+    if (this.#pushPull.isJoining && !mustWait) {
       this.#pushPull.endJoin();
-      this.#enter("joined");
-      this.#self.announce();
-      this.#tellTruth(from);
+      if (this.#phase === "joining") {
+        this.#enter("joined");
+        this.#self.announce();
+        this.#tellTruth(from);
+      }
       this.#emit({ type: "joinedCluster" });
     }
     this.#pushPull.onSync(sync, from, nowMs);
@@ -359,7 +362,7 @@ export class Swim {
 
   setMetadata(metadata: Metadata): void {
     checkMetadata(metadata);
-    if (this.#phase !== "leaving" && this.#phase !== "stopped") this.#self.setMetadata(metadata);
+    if (this.#phase !== "leaving" && this.#phase !== "stopped") this.#self.setMetadata(ownMetadata(metadata));
   }
 
   /** Gives everybody a named value; false when this version (of whatever content) or a newer one is known, or when there are too many names. */
@@ -431,15 +434,7 @@ function checkMetadata(metadata: Metadata): void {
 function checkIdentity({ name, address, metadata, incarnation = 1 }: SwimIdentity): void {
   if (!isWord(name, limits.nameBytesMax)) throw new CfsError("INVALID", `${JSON.stringify(name)} is no name of a member`);
   if (!isWord(address, limits.addressBytesMax)) throw new CfsError("INVALID", `${JSON.stringify(address)} is no address of a member`);
-  assert(Number.isSafeInteger(incarnation) && incarnation >= 1, "an incarnation counts from 1");
+  if (!(Number.isInteger(incarnation) && incarnation >= 1 && incarnation <= limits.incarnationAnsweredMax))
+    throw new CfsError("INVALID", `${incarnation} is no incarnation to begin with`);
   checkMetadata(metadata);
-}
-
-function checked(options: SwimOptions): SwimOptions {
-  const { tickMs, probeTimeoutMs, probeIntervalMs, packetBytesMax } = options;
-  if (tickMs < 10 || probeTimeoutMs < tickMs || probeTimeoutMs * 2 > probeIntervalMs)
-    throw new CfsError("INVALID", "the tick is at least 10 ms and at most the probe timeout, which is at most half of the probe interval");
-  if (packetBytesMax < packetBytesLeast || packetBytesMax > 1_399)
-    throw new CfsError("INVALID", `packets of ${packetBytesMax} bytes: ${packetBytesLeast} to 1,399 are possible`);
-  return options;
 }

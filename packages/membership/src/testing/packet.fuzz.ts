@@ -26,6 +26,8 @@ export interface FuzzCounts {
 }
 
 const key = { id: 1, bytes: new Uint8Array(32).fill(3) };
+/** Members that messages are about, the victim among them. */
+const known = ["victim", "b", "c", "v0"];
 const hostile = [0, 1, 0x7f, 0x80, 0xff];
 
 /** Flips, overwrites, cuts and splices. */
@@ -100,6 +102,9 @@ class Victim {
     this.#clockMs += 50;
     this.#swim.receive(packet, "attacker:1", this.#clockMs);
     this.#swim.tick(this.#clockMs);
+    // The host has its own words to say in between.
+    if (this.#counter % 100 === 0) this.#swim.setMetadata(noMetadata);
+    if (this.#counter % 500 === 0) this.#swim.broadcast(`v${this.#counter % 20}`, this.#counter, new Uint8Array(this.#counter));
     for (const { bytes } of this.#swim.effects().packets) if (bytes.length > 1_380) throw new Error("a packet is too large");
   }
 }
@@ -111,7 +116,7 @@ export function fuzzPackets(inputs: number, seed: number): FuzzCounts {
   const counts = { inputs: 0, decoded: 0, refused: 0, ratioMax: 0 };
   let other: Uint8Array = new Uint8Array(8);
   while (counts.inputs < inputs) {
-    const frames = Array.from({ length: 1 + Math.floor(random.next() * 3) }, () => encoder.encode(someMessage(random)));
+    const frames = Array.from({ length: 1 + Math.floor(random.next() * 3) }, () => encoder.encode(someMessage(random, known)));
     const whole = joinFrames(frames);
     for (let each = 0; each < 8 && counts.inputs < inputs; each++) {
       const mutant = damage(random, whole, other);

@@ -20,8 +20,9 @@ function someWord(random: Random, lengthMax: number): string {
   return String.fromCharCode(...Array.from({ length: 1 + below(random, lengthMax) }, () => 0x21 + below(random, 94)));
 }
 
-/** Small mostly, large sometimes, so that every length of a varint occurs. */
+/** Small mostly, large sometimes, so that every length of a varint occurs; now and then at the very top. */
 function someNumber(random: Random, max: number): number {
+  if (random.next() < 0.02) return max - below(random, 3);
   return Math.min(max, Math.floor(random.next() * 2 ** below(random, 53)));
 }
 
@@ -30,13 +31,12 @@ function somePulledLength(random: Random): number {
   return limits.itemInlineBytesMax + 1 + below(random, limits.itemBytesMax - limits.itemInlineBytesMax);
 }
 
-function someRecord(random: Random, state: MemberState): MemberRecord {
+function someRecord(random: Random, state: MemberState): Omit<MemberRecord, "name"> {
   const labels: Record<string, string> = {};
   for (let count = below(random, 4); count > 0; count--) labels[someWord(random, 8)] = someWord(random, 12);
   return {
-    name: someWord(random, 32),
     state,
-    incarnation: 1 + someNumber(random, 2 ** 47),
+    incarnation: 1 + someNumber(random, limits.incarnationMax - 1),
     session: Buffer.from(random.bytes(new Uint8Array(8))).toString("hex"),
     address: someWord(random, 24),
     ageMs: state === "dead" || state === "left" ? someNumber(random, 2 ** 40) : 0,
@@ -44,25 +44,26 @@ function someRecord(random: Random, state: MemberState): MemberRecord {
   };
 }
 
-export function someMessage(random: Random): Message {
+/** `known`: names that are drawn half of the time, so that messages are about members that somebody has. */
+export function someMessage(random: Random, known: readonly string[] = []): Message {
   const type = one(random, types);
-  const name = someWord(random, 16);
+  const name = known.length > 0 && random.next() < 0.5 ? one(random, known) : someWord(random, 16);
   const version = 1 + someNumber(random, 2 ** 50);
   const hash = Buffer.from(random.bytes(new Uint8Array(16))).toString("hex");
-  const incarnation = 1 + someNumber(random, 2 ** 40);
+  const incarnation = 1 + someNumber(random, limits.incarnationMax - 1);
   const seq = someNumber(random, 2 ** 31);
   switch (type) {
     case "ping":
-      return { type, seq, source: name, target: someWord(random, 16) };
+      return { type, seq, source: someWord(random, 16), target: name };
     case "ack":
     case "nack":
       return { type, seq };
     case "pingRequest":
       return { type, seq, target: name, address: someWord(random, 24) };
     case "alive":
-      return { type, record: someRecord(random, "alive") };
+      return { type, record: { ...someRecord(random, "alive"), name } };
     case "record":
-      return { type, record: someRecord(random, one(random, states)) };
+      return { type, record: { ...someRecord(random, one(random, states)), name } };
     case "suspect":
     case "dead":
       return { type, name, incarnation, from: someWord(random, 16) };

@@ -161,7 +161,7 @@ const replyCount64: ReplyWith<number> = (replies, low, upper, count) => replies.
 
 /**
  * fuse_lseek_in: | handle 8 | offset 8 | whence 4 | padding 4 |. The kernel does not write its dirty pages back before it asks, so a file that is
- * being written would seem to have holes where its new bytes are: whoever copies by holes would lose them.
+ * being written would seem to have holes where its new bytes are: whoever copies by holes would lose them. Maps make dirty pages in every cache mode.
  */
 function seek(context: Context, request: Request): void {
   const { ino } = request;
@@ -170,8 +170,7 @@ function seek(context: Context, request: Request): void {
   const whence = request.u32(16);
   if (offsetBytes < 0) throw new CfsError("NO_DEVICE", `a search from ${offsetBytes}`);
   const find = (): Awaitable<number> => context.vfs.seek(handle, offsetBytes, whence);
-  const isDirty = context.hasWritebackCache && context.vfs.isOpenForWriting(ino);
-  const found = isDirty ? context.writeBack(ino, offsetBytes).then(find) : find();
+  const found = context.vfs.isOpenForWriting(ino) ? context.writeBack(ino, offsetBytes).then(find) : find();
   context.answer(request, found, replyCount64, undoNothing);
 }
 
