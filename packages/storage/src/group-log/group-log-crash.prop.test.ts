@@ -191,7 +191,7 @@ function* prefixes(updates: readonly GroupUpdate[], from: number): Generator<Gro
     const whole = updates.slice(0, count);
     yield whole;
     const next = updates[count];
-    if (next?.hardState == null) continue;
+    if (next === undefined || next.hardState === null) continue;
     const { hardState, snapshot } = next;
     const sure = (commit: number): GroupUpdate["hardState"] => ({ ...hardState, commit: Math.min(hardState.commit, commit) });
     if (snapshot !== null) yield [...whole, { ...next, snapshot: null, hardState: sure(commitOf(whole, next.group)) }];
