@@ -1,4 +1,7 @@
-/** fallocate on small drives: df shows it as used, others do not get it, and it can be written when nothing else is left. Needs root and /dev/fuse. */
+/**
+ * fallocate on small drives: df shows it as used, others do not get it, and it can be written when nothing else is left, once: what is overwritten
+ * needs room of its own, and without any is what it was (docs/operating/limits.md). Needs root and /dev/fuse.
+ */
 import { mkdir, open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { withCluster } from "@cfs/testkit";
@@ -13,10 +16,35 @@ const replay = replayCommand("test/full/promised.test.ts");
 const driveBytes = 300 << 20;
 const promisedBytes = 200 << 20;
 
-async function writeOver(path: string): Promise<void> {
-  await using file = await open(path, "r+");
-  for (let at = 0; at < promisedBytes; at += fileBytes) await file.write(contentOf(seed * 8 + at + 1, fileBytes), 0, fileBytes, at);
-  await file.sync();
+/** What stands at `at` after the file was written over for the `generation`-th time. */
+function bytesAt(at: number, generation: number): Buffer {
+  return contentOf(seed * 8 + at * 4 + 2 * generation + 1, fileBytes);
+}
+
+async function writeOver(path: string, generation: number): Promise<void> {
+  const file = await open(path, "r+");
+  try {
+    for (let at = 0; at < promisedBytes; at += fileBytes) await file.write(bytesAt(at, generation), 0, fileBytes, at);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** How many pages are of which generation; none may be of neither. */
+async function generations(path: string): Promise<number[]> {
+  const counts = [0, 0];
+  const bytes = await readFile(path);
+  for (let at = 0; at < promisedBytes; at += fileBytes) {
+    const known = [0, 1].map((generation) => bytesAt(at, generation));
+    for (let page = 0; page < fileBytes; page += 4096) {
+      const found = bytes.subarray(at + page, at + page + 4096);
+      const generation = known.findIndex((one) => one.subarray(page, page + 4096).equals(found));
+      if (generation < 0) expect.unreachable(`other bytes at ${at + page}`);
+      counts[generation] = (counts[generation] as number) + 1;
+    }
+  }
+  return counts;
 }
 
 describe.skipIf(reason !== null)("six tmpfs drives of 300 MiB", () => {
@@ -38,15 +66,24 @@ describe.skipIf(reason !== null)("six tmpfs drives of 300 MiB", () => {
       const { files, error } = await fill(directory, seed * 8);
       expect(error).toBe("ENOSPC");
       expect(files.size * fileBytes).toBeLessThan(before - promisedBytes);
-      await writeOver(path);
+      await writeOver(path, 0);
       await cluster.kill9Server();
       await cluster.startServer();
-      const bytes = await readFile(path);
-      for (let at = 0; at < promisedBytes; at += fileBytes)
-        expect([at, bytes.subarray(at, at + fileBytes).equals(contentOf(seed * 8 + at + 1, fileBytes))]).toEqual([at, true]);
+      const pages = promisedBytes / 4096;
+      expect(await generations(path)).toEqual([pages, 0]);
+
+      await expect(writeOver(path, 1)).rejects.toMatchObject({ code: "ENOSPC" });
+      await mount.umount();
+      const again = await cluster.mount();
+      const [old = 0, young = 0] = await generations(path);
+      expect([old > 0, old + young]).toEqual([true, pages]);
+      await rm(directory, { recursive: true });
+      await untilFreed(again, 0, promisedBytes * 1.5);
+      await writeOver(path, 1);
+      expect(await generations(path)).toEqual([0, pages]);
 
       await rm(path);
-      await untilFreed(mount, 0, promisedBytes * 0.9);
+      await untilFreed(again, 0, promisedBytes * 2);
       await expectCleanFsck(cluster);
     });
   });

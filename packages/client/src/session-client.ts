@@ -248,6 +248,7 @@ export class SessionClient implements Remote {
     if (!this.#isWelcome) return;
     this.#outgoing.push(frame);
     this.#pump();
+    this.#connection?.flush();
   }
 
   /** A command may wait for company: one message, one turn of the server and one journal write then serve many. */

@@ -4,6 +4,7 @@
  * Invariant: a reader never reads past its end; a short or malformed input is CORRUPT, never undefined behaviour.
  * Varints are LEB128 with at most 8 bytes, so that every value is a safe integer.
  */
+import { assert } from "./assert.ts";
 import { CfsError } from "./errors.ts";
 
 const safeMax = Number.MAX_SAFE_INTEGER;
@@ -67,6 +68,8 @@ export class ByteWriter {
 
   /** A non-negative safe integer in 1 to 8 bytes. */
   varint(value: number): this {
+    // Written as it is, it could never be read again.
+    assert(value >= 0, "a varint is not negative");
     while (value >= 0x80) {
       this.u8((value % 0x80) | 0x80);
       value = Math.floor(value / 0x80);

@@ -181,3 +181,20 @@ test("a payload under way when the connection closes is not written to after it 
   expect(out.size).toBe(0);
   expect(back[0]?.every((byte) => byte === 0xaa)).toBe(true);
 });
+
+test("a flushed frame is with the kernel before the turn ends, others wait for its end", async () => {
+  const { port, accepted } = await serve();
+  const { socket } = await rawPeer(port);
+  socket.write(preface);
+  const { connection } = await accepted;
+  const sent: string[] = [];
+  const send = (name: string): void => connection.send({ head: Buffer.from(name), payload: [] }, () => sent.push(name));
+  send("a");
+  send("b");
+  expect(sent).toEqual([]);
+  connection.flush();
+  expect(sent).toEqual(["a", "b"]);
+  send("c");
+  expect(sent).toEqual(["a", "b"]);
+  await expect.poll(() => sent).toEqual(["a", "b", "c"]);
+});

@@ -176,6 +176,9 @@ class MemoryConnection implements Connection {
     this.plan();
   }
 
+  /** Deliveries are turns of the schedule: there is nothing below to hurry. */
+  flush(): void {}
+
   drained(): Promise<void> {
     if (this.#queuedBytes < limits.queuedBytesLow || this.#state === "closed") return Promise.resolve();
     this.#drained ??= Promise.withResolvers();

@@ -3,8 +3,8 @@
  *
  * The same class serves every end; `HotStreamEnd` holds what differs: HTTP/2 (http2-end.ts) of a client or a server, or a local socket (local-end.ts).
  *
- * Sending: the first frame of a turn is sent when the callbacks that run now are done, later ones of the same turn together, and at most
- * two messages are with the layer below, so that under load messages grow by themselves.
+ * Sending: the first frame of a turn is sent when the callbacks that run now are done (or at `flush`), later ones of the same turn together, and
+ * at most two messages are with the layer below, so that under load messages grow by themselves.
  *
  * States: open → closing (our close() was called: what is queued goes out, then END_STREAM) → closed. A failure goes to closed at once.
  * Invariant: onClosed is called once, after the last onFrames; when it is called every onSent was called and no payload is held.
@@ -135,6 +135,10 @@ export class StreamConnection implements Connection {
     }
     this.#queue.push(frame, onSent);
     this.#planFlush();
+  }
+
+  flush(): void {
+    this.#flush();
   }
 
   drained(): Promise<void> {

@@ -54,6 +54,11 @@ export interface Connection {
    * used again, also when the connection closes first. Throws UNREACHABLE when closed and AGAIN past `limits.queuedBytesMax`.
    */
   send(frame: Frame, onSent?: () => void): void;
+  /**
+   * Gives what is queued to the layer below now, as far as it takes it, instead of when this turn ends: for what somebody waits for, so that the
+   * other end works while this one goes on.
+   */
+  flush(): void;
   /** Resolves when `queuedBytes` is below the low-water mark, or the connection is closed. Await it before sending more bulk. */
   drained(): Promise<void>;
   /** Stops delivery and, once the flow-control window is full, the sender. What was received meanwhile (at most the window) waits. */

@@ -40,6 +40,9 @@ export interface FileContentOptions {
   readonly kernelOwnsTimes: boolean;
 }
 
+const capabilityName = "security.capability";
+const superuser: Caller = { uid: 0, gid: 0, pid: 0, groups: null };
+
 export class FileContent {
   readonly #remote: Remote;
   readonly #state: PartialState;
@@ -133,9 +136,19 @@ export class FileContent {
     const inode = this.inodeOf(file.ino);
     if (offsetBytes + data.length > fileSizeMax) throw quickError("FILE_TOO_LARGE", `write of ${data.length} bytes at ${offsetBytes}`);
     this.#space.check(data.length, space, { ino: inode.ino, offsetBytes, lengthBytes: data.length });
+    if (!options.fromPageCache) this.#dropCapability(inode);
     const setTimes = !(options.fromPageCache && this.#options.kernelOwnsTimes);
     this.writeBytes(inode, offsetBytes, data, options.caller ?? file.caller, options.killSetId, setTimes);
     return data.length;
+  }
+
+  /** Every write(2) takes a program's capabilities away (capabilities(7)). The kernel does so itself for what goes by its page cache. */
+  #dropCapability(inode: Inode): void {
+    if (!inode.xattrNames.includes(capabilityName)) return;
+    // What the write may miss is asked for before the first change.
+    this.#state.inline(inode);
+    const what = { ino: inode.ino, name: capabilityName, value: null, flags: 0, killSetGid: false } as const;
+    this.#commands.apply({ type: "setXattr", ...what, caller: superuser, time: this.#commands.now() });
   }
 
   /** Inside a step, after the checks. `data` is borrowed. */

@@ -225,6 +225,19 @@ CASE("set-id/capabilities-go-with-a-write") {
   ERR(ENODATA, getxattr("file", "security.capability", value, sizeof value));
 }
 
+CASE("set-id/capabilities-go-with-a-direct-write") {
+  static const unsigned char capability[20] = {1, 0, 0, 2, 0, 0x20};
+  static char block[4096] __attribute__((aligned(4096)));
+  make_file_of("file", ALICE, ALICE, 0755);
+  OK(setxattr("file", "security.capability", capability, sizeof capability, 0));
+  AS(ALICE, ALICE) {
+    int fd = open_or_fail("file", O_WRONLY | O_DIRECT);
+    EQ(OK(write(fd, block, sizeof block)), (long)sizeof block);
+  }
+  char value[32];
+  ERR(ENODATA, getxattr("file", "security.capability", value, sizeof value));
+}
+
 CASE("access/asks-with-the-real-ids") {
   make_file_of("file", ALICE, ALICE, 0700);
   CHILD {

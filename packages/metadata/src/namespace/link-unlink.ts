@@ -7,6 +7,7 @@ import type { ErrorCode } from "@cfs/core";
 import type { Link, Unlink } from "./commands.ts";
 import { createError, linkCountMax, touchDirectory } from "./make-node.ts";
 import { nameError } from "./names.ts";
+import { loseEntry, loseSubdirectory } from "./counters.ts";
 import { done, fail } from "./outcome.ts";
 import { isStickyRefusal, mayAccess, mayExecute, mayWrite } from "./permission.ts";
 import { dropLink } from "./remove-node.ts";
@@ -64,8 +65,8 @@ export function unlink(state: State, command: Unlink, context: ApplyContext): Ou
 
   state.setDirent(parent.ino, command.name, null);
   state.changeInode(parent);
-  parent.entryCount -= 1;
-  if (victim.kind === "directory") parent.nlink -= 1;
+  loseEntry(state.content, parent);
+  if (victim.kind === "directory") loseSubdirectory(state.content, parent);
   touchDirectory(parent, command.time);
   dropLink(state, victim, command.time, context);
   return done;

@@ -5,6 +5,7 @@
  * Content of more than a few regions is not dropped in the same command: it becomes a zombie that dropContent empties step by step.
  */
 import { Accounts } from "./content/accounting.ts";
+import { lessen, sums } from "./counters.ts";
 import { dropRegions } from "./content/file-ranges.ts";
 import type { Moment, Reap } from "./commands.ts";
 import { done } from "./outcome.ts";
@@ -26,8 +27,8 @@ function regionCountUpTo(content: ContentState, inode: Inode, max: number): numb
 function dropContentOf(content: ContentState, inode: Inode): void {
   const usage = content.usage();
   content.setUsage(usage);
-  usage.inodes -= 1;
-  usage.allocatedBytes -= inode.allocatedBytes;
+  usage.inodes = lessen(content, usage.inodes, 1, sums.inodes);
+  usage.allocatedBytes = lessen(content, usage.allocatedBytes, inode.allocatedBytes, sums.allocatedBytes);
   if (!inode.hasExtents) return;
   const regions = regionCountUpTo(content, inode, dropAtOnceRegionsMax);
   if (regions > dropAtOnceRegionsMax) {
@@ -47,7 +48,7 @@ function destroyInode(state: State, inode: Inode): void {
 
 /** One name less. A directory has only one, and with it go the links of "." and of its parent's count (the caller's work). */
 export function dropLink(state: State, inode: Inode, time: Moment, context: ApplyContext): void {
-  const nlink = inode.kind === "directory" ? 0 : inode.nlink - 1;
+  const nlink = inode.kind === "directory" ? 0 : lessen(state.content, inode.nlink, 1, "the number of links of inode", inode.ino);
   if (nlink === 0 && context.clientId === null) {
     destroyInode(state, inode);
     return;

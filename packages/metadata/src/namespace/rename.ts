@@ -7,8 +7,9 @@
 import type { ErrorCode, InodeNumber } from "@cfs/core";
 import type { Moment, Rename } from "./commands.ts";
 import { removeError } from "./link-unlink.ts";
-import { addInode, isFreshInode, linkCountMax, touchDirectory } from "./make-node.ts";
+import { addInode, groupOfNew, isFreshInode, linkCountMax, touchDirectory } from "./make-node.ts";
 import { nameError } from "./names.ts";
+import { loseEntry, loseSubdirectory } from "./counters.ts";
 import { done, fail } from "./outcome.ts";
 import { mayAccess, mayExecute, mayWrite } from "./permission.ts";
 import { dropLink } from "./remove-node.ts";
@@ -121,38 +122,39 @@ function exchange(state: State, { parent, newParent, moved, target }: Parties & 
   state.setDirent(newParent.ino, command.newName, { ino: moved.ino, kind: moved.kind });
   setChanged(state, moved, command.time);
   setChanged(state, target, command.time);
-  if (moved.kind === "directory") reparent(moved, parent, newParent);
-  if (target.kind === "directory") reparent(target, newParent, parent);
+  if (moved.kind === "directory") reparent(state, moved, parent, newParent);
+  if (target.kind === "directory") reparent(state, target, newParent, parent);
 }
 
 /** Both parents, which may be one, have been announced as changing. */
-function reparent(directory: Inode, from: Inode, to: Inode): void {
-  from.nlink -= 1;
+function reparent({ content }: State, directory: Inode, from: Inode, to: Inode): void {
+  loseSubdirectory(content, from);
   to.nlink += 1;
   directory.parent = to.ino;
 }
 
 function makeWhiteout(state: State, parent: Inode, command: Rename, ino: InodeNumber): void {
-  const { uid, gid } = command.caller;
+  const { uid } = command.caller;
+  const gid = groupOfNew(parent, command.caller);
   addInode(state, { ino, kind: "character", mode: 0, uid, gid, nlink: 1, rdev: 0, parent: 0, target: null }, command.time);
   state.setDirent(parent.ino, command.name, { ino, kind: "character" });
 }
 
 function move(state: State, { parent, newParent, moved, target }: Parties, command: Rename, context: ApplyContext): void {
   setChanged(state, moved, command.time);
-  if (moved.kind === "directory") reparent(moved, parent, newParent);
+  if (moved.kind === "directory") reparent(state, moved, parent, newParent);
   if (command.whiteout !== 0 && (command.flags & renameWhiteout) !== 0) {
     makeWhiteout(state, parent, command, command.whiteout);
   } else {
     state.setDirent(parent.ino, command.name, null);
-    parent.entryCount -= 1;
+    loseEntry(state.content, parent);
   }
   state.setDirent(newParent.ino, command.newName, { ino: moved.ino, kind: moved.kind });
   if (target === null) {
     newParent.entryCount += 1;
     return;
   }
-  if (target.kind === "directory") newParent.nlink -= 1;
+  if (target.kind === "directory") loseSubdirectory(state.content, newParent);
   dropLink(state, target, command.time, context);
 }
 

@@ -7,6 +7,7 @@ import type { ErrorCode } from "@cfs/core";
 import { Accounts } from "./content/accounting.ts";
 import type { IntendTruncate } from "./commands.ts";
 import { dropFrom } from "./content/file-ranges.ts";
+import { lessen, sums } from "./counters.ts";
 import { done, fail } from "./outcome.ts";
 import type { Inode } from "./records.ts";
 import { regionBytes } from "./records.ts";
@@ -26,7 +27,7 @@ export function setAllocated(content: ContentState | null, inode: Inode, allocat
   if (content !== null && allocatedBytes !== inode.allocatedBytes) {
     const usage = content.usage();
     content.setUsage(usage);
-    usage.allocatedBytes += allocatedBytes - inode.allocatedBytes;
+    usage.allocatedBytes = lessen(content, usage.allocatedBytes, inode.allocatedBytes - allocatedBytes, sums.allocatedBytes);
   }
   inode.allocatedBytes = allocatedBytes;
 }

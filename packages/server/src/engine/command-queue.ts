@@ -8,8 +8,8 @@
  */
 import { CfsError } from "@cfs/core";
 import type { ClientId } from "@cfs/core";
-import { promisedBytes } from "@cfs/metadata";
-import type { ClientCommand, KvState, Proposed, ShardDriver, ShardLog, Write } from "@cfs/metadata";
+import { locate, promisedBytes } from "@cfs/metadata";
+import type { ClientCommand, CopyRange, KvState, Proposed, ShardDriver, ShardLog, Write } from "@cfs/metadata";
 import type { BufferPool } from "@cfs/storage";
 import { isDivisible, stepsOf, truncateOnly } from "./bounded-steps.ts";
 import type { Capacity } from "./capacity.ts";
@@ -282,8 +282,16 @@ export class CommandQueue {
       const { ino, offsetBytes, lengthBytes } = command as Write;
       if (outcome.errno === 0) this.#parts.packQueue.add({ ino, offsetBytes, lengthBytes, ...place });
     }
+    if (command.type === "copyRange" && outcome.errno === 0) this.#queueCopied(command);
     if (outcome.errno !== 0)
       this.#events.onRejected(seq, command, CfsError.fromErrno(outcome.errno, `${command.type} failed on the server`));
+  }
+
+  /** What the copy shares of the journal has to be packed for its place too, or the file of the journal would stay for it. */
+  #queueCopied({ target, targetOffsetBytes, lengthBytes }: CopyRange): void {
+    const { state, packQueue } = this.#parts;
+    const inode = state.inode(target);
+    if (inode !== null) packQueue.addPlaced(target, locate(state.content, inode, targetOffsetBytes, lengthBytes));
   }
 
   /** The journal copies the payload, or refuses the command: either way its memory is free again. */

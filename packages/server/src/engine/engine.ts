@@ -140,7 +140,7 @@ export class Engine {
       state,
       driver,
       store,
-      proof: new SegmentProof({ state, store, walk, logger }),
+      proof: new SegmentProof({ state, store, walk, clock, logger }),
       clock,
       logger,
       onDropped: (id) => this.sweeper.dropped(id),
@@ -244,11 +244,9 @@ export class Engine {
     for (let isEnd = false; !isEnd && !this.#isClosed;) {
       const page: readonly ListedRegion[] = await listRegions(this.state, after, 1_000);
       for (const { ino, index, region } of page) {
-        for (const { offsetBytes, lengthBytes, source } of region.extents) {
-          if (source.kind !== "journal") continue;
-          const { fileId, recordOffsetBytes } = source;
-          this.packQueue.add({ ino, offsetBytes: index * regionBytes + offsetBytes, lengthBytes, fileId, recordOffsetBytes });
-        }
+        const beginBytes = index * regionBytes;
+        const placed = region.extents.map((extent) => ({ ...extent, offsetBytes: beginBytes + extent.offsetBytes }));
+        this.packQueue.addPlaced(ino, placed);
       }
       const last: ListedRegion | undefined = page.at(-1);
       isEnd = page.length < 1_000 || last === undefined;

@@ -1,9 +1,11 @@
 /**
  * What lies in the journal and waits to be packed, oldest first.
  *
- * Rebuilt at start from the journal itself: every payload record in it is listed again, and the packer finds out which of them still count.
+ * Every place in a file that comes to point into the journal is listed: written there, or shared by copy_file_range, or found at start by a walk over all extents. The
+ * packer finds out which of them still count.
  */
 import type { InodeNumber } from "@cfs/core";
+import type { Piece } from "@cfs/metadata";
 
 export interface PackItem {
   readonly ino: InodeNumber;
@@ -32,6 +34,15 @@ export class PackQueue {
     this.#items.push(item);
     this.#bytes += item.lengthBytes;
     this.onAdded?.();
+  }
+
+  /** What lies in the journal of a range of a file. */
+  addPlaced(ino: InodeNumber, pieces: Iterable<Piece>): void {
+    for (const { offsetBytes, lengthBytes, source } of pieces) {
+      if (source.kind !== "journal") continue;
+      const { fileId, recordOffsetBytes } = source;
+      this.add({ ino, offsetBytes, lengthBytes, fileId, recordOffsetBytes });
+    }
   }
 
   /**

@@ -2,7 +2,8 @@
  * Gives back what nobody needs: orphans of ended sessions, content without an inode, dead segments, and thin ones after moving what lives.
  *
  * Two phases for segments: a segment without live bytes is noted, and only when it has stayed so for `graceMs` (longer than any read that may
- * still use its places), and is proven to be needed by nobody (segment-proof.ts), are its fragments freed, then its record dropped. Freeing twice is harmless, so a crash in between only repeats it.
+ * still use its places), and is proven to be needed by nobody (segment-proof.ts), are its fragments freed, then its record dropped. Freeing twice is
+ * harmless, so a crash in between only repeats it.
  * What is to be done stands in the state (orphan, zombie and candidate records), so nothing is forgotten over a restart.
  */
 import { CfsError } from "@cfs/core";
@@ -36,8 +37,6 @@ export const reclaimerDefaults: ReclaimerOptions = { intervalMs: 500, graceMs: 3
 const regionsPerCommand = 256;
 const candidatesPerRound = 256;
 const segmentsInParallel = 8;
-/** A segment that is needed although nothing counts it is looked at again after so long: fsck may have mended it. */
-const neededRestMs = 600_000;
 
 export class Reclaimer {
   readonly #parts: ReclaimerParts;
@@ -139,18 +138,17 @@ export class Reclaimer {
   }
 
   async #dropSegment(segment: Segment): Promise<void> {
-    const { proof, state, clock } = this.#parts;
-    const need = await proof.needOf(segment);
-    if (need === "later") return;
-    if (need === "somebody") {
-      state.content.noteDamage(`segment ${segment.id} counts no references and files point at it`);
-      this.#deadSince.set(segment.id, clock.monotonicMs() + neededRestMs);
-      return;
-    }
-    await this.#parts.store.freeAll(segment);
-    this.#propose({ type: "dropSegment", segment: segment.id });
-    this.#parts.onDropped(segment.id);
-    this.#deadSince.delete(segment.id);
+    const { proof, state, driver, store, onDropped } = this.#parts;
+    const { id } = segment;
+    if (!(await proof.isUnneeded(segment))) return;
+    // So must be what the proof has seen.
+    await driver.durable(driver.appliedIndex);
+    const now = state.content.segment(id);
+    if (now === null || now.liveBytes > 0) return;
+    await store.freeAll(now);
+    this.#propose({ type: "dropSegment", segment: id });
+    onDropped(id);
+    this.#deadSince.delete(id);
     this.segmentsDropped++;
   }
 

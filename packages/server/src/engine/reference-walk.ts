@@ -41,8 +41,11 @@ export class ReferenceWalk {
   /** Null: more references than are moved at once. */
   readonly #found = new Map<SegmentId, readonly Reference[] | null>();
   readonly #suspects = new Set<SegmentId>();
-  /** Of the suspects of the last walk: does anything point there? */
-  readonly #verdicts = new Map<SegmentId, boolean>();
+  #underWalk: ReadonlySet<SegmentId> = new Set();
+  /** Suspects that walks found nowhere, until they are taken: what is unneeded stays so. */
+  readonly #unneeded = new Set<SegmentId>();
+  /** Hears of each suspect that an extent points at. */
+  onNeeded: (segment: SegmentId) => void = () => undefined;
   #running: Promise<void> | null = null;
   #restUntilMs = 0;
   #isClosed = false;
@@ -69,16 +72,14 @@ export class ReferenceWalk {
     if (this.#wanted.size < segmentsMax) this.#wanted.add(segment);
   }
 
-  /** What the last walk found of a suspect, once: does any extent point there? Null: none has looked for it yet. */
-  isNeeded(segment: SegmentId): boolean | null {
-    const verdict = this.#verdicts.get(segment);
-    this.#verdicts.delete(segment);
-    return verdict ?? null;
+  /** True, once, for a suspect that a walk found nowhere. */
+  takeUnneeded(segment: SegmentId): boolean {
+    return this.#unneeded.delete(segment);
   }
 
-  /** The next walk will look for it, unless there are too many. */
+  /** The next walk will look for it, unless there are too many or one does already. */
   suspect(segment: SegmentId): void {
-    if (this.#suspects.size < suspectsMax) this.#suspects.add(segment);
+    if (this.#suspects.size + this.#unneeded.size < suspectsMax && !this.#underWalk.has(segment)) this.#suspects.add(segment);
   }
 
   /** Begins a walk when one is due; does not wait for it. */
@@ -88,23 +89,23 @@ export class ReferenceWalk {
     if (this.#isClosed || this.#running || this.#wanted.size + this.#suspects.size === 0 || begunMs < this.#restUntilMs) return;
     this.#looksFor = new Set(this.#wanted);
     this.#wanted.clear();
-    const suspects = new Set(this.#suspects);
+    this.#underWalk = new Set(this.#suspects);
     this.#suspects.clear();
-    const isSoon = suspects.size * suspectBytesMax > this.#parts.availableBytes() * waitingShareMax;
-    this.#running = this.#walk(this.#looksFor, suspects)
+    const isSoon = this.#underWalk.size * suspectBytesMax > this.#parts.availableBytes() * waitingShareMax;
+    this.#running = this.#walk(this.#looksFor, new Set(this.#underWalk))
       .catch((reason: unknown) => logger.warn("looking for references failed", { reason: CfsError.from(reason).message }))
       .finally(() => {
         const nowMs = clock.monotonicMs();
         this.#restUntilMs = nowMs + Math.max(idleMsMin, (isSoon ? 1 : idleTimes) * (nowMs - begunMs));
         this.#looksFor = new Set();
+        this.#underWalk = new Set();
         this.#running = null;
       });
   }
 
-  async #walk(wanted: ReadonlySet<SegmentId>, suspects: ReadonlySet<SegmentId>): Promise<void> {
+  async #walk(wanted: ReadonlySet<SegmentId>, suspects: Set<SegmentId>): Promise<void> {
     const { state, clock } = this.#parts;
     const found = new Map<SegmentId, Reference[] | null>([...wanted].map((id) => [id, []]));
-    const verdicts = new Map<SegmentId, boolean>([...suspects].map((id) => [id, false]));
     let count = 0;
     let after: Pick<ListedRegion, "ino" | "index"> | null = null;
     for (;;) {
@@ -114,7 +115,7 @@ export class ReferenceWalk {
       for (const listed of page) {
         count += collect(listed, found, count);
         for (const { source } of listed.region.extents)
-          if (source.kind === "chunk" && verdicts.has(source.segment)) verdicts.set(source.segment, true);
+          if (source.kind === "chunk" && suspects.delete(source.segment)) this.onNeeded(source.segment);
       }
       const last: ListedRegion | undefined = page.at(-1);
       if (page.length < regionsPerPage || last === undefined) break;
@@ -123,8 +124,7 @@ export class ReferenceWalk {
     }
     this.#found.clear();
     for (const [id, references] of found) this.#found.set(id, references);
-    this.#verdicts.clear();
-    for (const [id, isNeeded] of verdicts) this.#verdicts.set(id, isNeeded);
+    for (const id of suspects) this.#unneeded.add(id);
     this.walks++;
   }
 

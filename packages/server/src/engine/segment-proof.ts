@@ -7,7 +7,7 @@
  * A proof stays true: new extents come from old ones, and a copy of an extent that was not counted counts both (accounting.ts, share).
  */
 import { CfsError } from "@cfs/core";
-import type { InodeNumber, Logger, SegmentId } from "@cfs/core";
+import type { Clock, InodeNumber, Logger, SegmentId } from "@cfs/core";
 import { regionBytes } from "@cfs/metadata";
 import type { KvState, Segment } from "@cfs/metadata";
 import { decodeOrigin, readSegmentTable } from "@cfs/storage";
@@ -18,27 +18,50 @@ export interface SegmentProofParts {
   readonly state: KvState;
   readonly store: SegmentStore;
   readonly walk: ReferenceWalk;
+  readonly clock: Clock;
   readonly logger: Logger;
 }
 
-/** What is known of a segment that counts no references; "later": a walk has to look first. */
-export type SegmentNeed = "nobody" | "somebody" | "later";
+/** A segment that is needed although nothing counts it is left alone for so long: fsck may mend it meanwhile. */
+const neededRestMs = 600_000;
+const restingMax = 65_536;
 
 export class SegmentProof {
   readonly #parts: SegmentProofParts;
+  readonly #restUntilMs = new Map<SegmentId, number>();
 
   constructor(parts: SegmentProofParts) {
     this.#parts = parts;
+    parts.walk.onNeeded = (id) => this.#needed(id);
   }
 
-  async needOf(segment: Segment): Promise<SegmentNeed> {
+  /** Is it certain that nobody needs the segment, which counts no references? False: not yet, or it is needed, which is told. */
+  async isUnneeded(segment: Segment): Promise<boolean> {
     const { walk, state } = this.#parts;
+    const { id } = segment;
+    if (this.#isResting(id)) return false;
     const table = segment.isShared ? null : await this.#table(segment);
-    if (table !== null) return isAtOrigins(state, segment.id, table) ? "somebody" : "nobody";
-    const walked = walk.isNeeded(segment.id);
-    if (walked !== null) return walked ? "somebody" : "nobody";
-    walk.suspect(segment.id);
-    return "later";
+    if (table === null ? walk.takeUnneeded(id) : !isAtOrigins(state, id, table)) return true;
+    if (table === null) walk.suspect(id);
+    else this.#needed(id);
+    return false;
+  }
+
+  #isResting(id: SegmentId): boolean {
+    const untilMs = this.#restUntilMs.get(id);
+    if (untilMs === undefined) return false;
+    if (untilMs > this.#parts.clock.monotonicMs()) return true;
+    this.#restUntilMs.delete(id);
+    return false;
+  }
+
+  #needed(id: SegmentId): void {
+    const { state, clock } = this.#parts;
+    const segment = state.content.segment(id);
+    if (segment === null || segment.liveBytes > 0) return;
+    state.content.noteDamage(`segment ${id} counts no references and files point at it`);
+    if (this.#restUntilMs.size >= restingMax) this.#restUntilMs.clear();
+    this.#restUntilMs.set(id, clock.monotonicMs() + neededRestMs);
   }
 
   /** Begins a walk for those that wait for one, when it is due. */

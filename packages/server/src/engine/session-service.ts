@@ -366,6 +366,7 @@ class SessionLink {
       return;
     }
     this.#transmit(encodeServerMessage({ type: "reply", id, ...reply }), parts, release);
+    this.#connection.flush();
   }
 
   #send(message: ServerMessage): void {

@@ -83,6 +83,15 @@ test("without room there is none, and nothing is left of the attempt; where no d
   expect(await io.list("/empty")).toEqual([]);
 });
 
+test("one that cannot grow is gone, and does not count as there", async () => {
+  const { io } = await formatted();
+  await fill(io, 8 * unit);
+  const ballast = await Ballast.open(io, "/d");
+  expect(ballast.bytes).toBe(64 * unit);
+  await expect(ballast.keep(100 * unit)).rejects.toThrow("NO_SPACE");
+  expect([ballast.bytes, (await io.list("/d")).includes("ballast")]).toEqual([0, false]);
+});
+
 test("the lock writes nothing: a drive without a free byte can be locked", async () => {
   const root = await mkdtemp(join(tmpdir(), "cfs-lock-"));
   try {

@@ -42,7 +42,10 @@ export class Ballast {
       this.#bytes = sizeBytes;
     } finally {
       await this.#io.close(file);
-      if (this.#bytes < sizeBytes) await this.#io.unlink(`${this.#directory}/${ballastName}`);
+      if (this.#bytes < sizeBytes) {
+        this.#bytes = 0;
+        await this.#io.unlink(`${this.#directory}/${ballastName}`);
+      }
     }
   }
 

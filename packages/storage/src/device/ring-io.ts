@@ -66,6 +66,9 @@ interface Request {
 
 const noViews: readonly Uint8Array[] = [];
 
+/** So many go to the drive at once, before the turn ends: it works on them while we go on. */
+const submitCount = 4;
+
 export class RingIo implements Io {
   readonly pool: BufferPool;
   readonly kind: "io_uring" | "threads";
@@ -78,6 +81,8 @@ export class RingIo implements Io {
   #waiting: Request[] = [];
   #waitingHead = 0;
   #wordCount = 0;
+  /** Requests among those words. */
+  #encoded = 0;
   #foreign: Uint8Array[] = [];
   #isFlushScheduled = false;
   #closing: Promise<void> | null = null;
@@ -253,7 +258,7 @@ export class RingIo implements Io {
     request.file.requestCount++;
   }
 
-  /** Gives the request a slot and appends its words; they go out with the next flush. */
+  /** Gives the request a slot and appends its words; they go out when the turn ends, or when there are `submitCount`. */
   #encode(request: Request): void {
     const { file, views } = request;
     const words = this.#ring.submissions;
@@ -270,6 +275,7 @@ export class RingIo implements Io {
     words[start + 5] = file.options.direct ? ringFlagDirect : 0;
     words[start + 6] = (end - start - ringHeaderWords) / ringViewWords;
     this.#wordCount = end;
+    if (++this.#encoded === submitCount) return this.#submit();
     if (this.#isFlushScheduled) return;
     this.#isFlushScheduled = true;
     process.nextTick(this.#flush);
@@ -299,6 +305,7 @@ export class RingIo implements Io {
 
   #submit(): void {
     this.#isFlushScheduled = false;
+    this.#encoded = 0;
     if (this.#wordCount === 0) return;
     const foreign = this.#foreign.length > 0 ? this.#foreign : null;
     const wordCount = this.#wordCount;

@@ -196,6 +196,19 @@ function deliveryTests(open: Open): void {
     expect(server.batches).toEqual([100]);
   });
 
+  test("frames flushed in the middle of a turn arrive in order, all of them", async () => {
+    const { client, server } = await open();
+    const names = Array.from({ length: 100 }, (_, at) => `${at}`);
+    for (const name of names) {
+      client.connection.send(frame(name, pattern(10_000, 1)));
+      client.connection.flush();
+    }
+    const received = await server.receive(names.length);
+    expect(received.map(({ head }) => head.toString())).toEqual(names);
+    await client.connection.close();
+    client.connection.flush();
+  });
+
   test("onSent is called once, when the bytes may be changed: what was sent before arrives unharmed", async () => {
     const { client, server } = await open();
     const bytes = pattern(500_000, 3);

@@ -10,6 +10,7 @@
  * bytes behind them are two witnesses; only when both say that nothing is left is something given back.
  */
 import type { SegmentId } from "@cfs/core";
+import { lessen, sums } from "../counters.ts";
 import type { ChunkRecord, ExtentSource, Inode, Segment, Usage } from "../records.ts";
 import type { ContentState } from "../state.ts";
 
@@ -126,7 +127,7 @@ export class Accounts {
     chunk.refs = chunk.extentBytes > 0 ? Math.max(1, refs) : Math.max(0, refs);
     if (chunk.refs !== refs) this.#content.noteDamage(`chunk ${chunkIndex} of segment ${id} counted fewer references than it had`);
     if (chunk.refs === 0) chunk.extentBytes = 0;
-    segment.liveBytes += liveBytesOf(chunk) - liveBefore;
+    segment.liveBytes = lessen(this.#content, segment.liveBytes, liveBefore - liveBytesOf(chunk), "the sum of live bytes of segment", id);
   }
 
   /** Writes the counters. `inode` owns the content that changed; null when its inode is gone or its allocation stays as it was. */
@@ -134,25 +135,26 @@ export class Accounts {
     const usage = this.#content.usage();
     this.#content.setUsage(usage);
     if (inode !== null) {
-      inode.allocatedBytes += this.#allocatedBytes;
-      usage.allocatedBytes += this.#allocatedBytes;
+      inode.allocatedBytes = lessen(
+        this.#content,
+        inode.allocatedBytes,
+        -this.#allocatedBytes,
+        "the number of allocated bytes of inode",
+        inode.ino,
+      );
+      this.#add(usage, "allocatedBytes", this.#allocatedBytes);
     }
-    usage.reservedBytes += this.#reservedBytes;
-    usage.journalLiveBytes += this.#journalBytes;
-    this.#notNegative(usage);
+    this.#add(usage, "reservedBytes", this.#reservedBytes);
+    this.#add(usage, "journalLiveBytes", this.#journalBytes);
     for (const [fileId, delta] of this.#journals ?? []) this.#finishJournal(fileId, delta);
     for (const { segment, liveBefore } of this.#segments?.values() ?? []) {
-      usage.segmentLiveBytes += segment.liveBytes - liveBefore;
+      this.#add(usage, "segmentLiveBytes", segment.liveBytes - liveBefore);
       this.#list(segment, liveBefore);
     }
   }
 
-  #notNegative(usage: Usage): void {
-    for (const name of ["reservedBytes", "journalLiveBytes", "allocatedBytes"] as const) {
-      if (usage[name] >= 0) continue;
-      this.#content.noteDamage(`the sum of ${name} was too small by ${-usage[name]}`);
-      usage[name] = 0;
-    }
+  #add(usage: Usage, name: keyof Usage, bytes: number): void {
+    usage[name] = lessen(this.#content, usage[name], -bytes, sums[name]);
   }
 
   #finishJournal(fileId: number, delta: JournalDelta): void {

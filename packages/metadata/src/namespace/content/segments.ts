@@ -6,8 +6,9 @@
  */
 import type { ErrorCode, InodeNumber } from "@cfs/core";
 import type { DropSegment, NewSegment, Publish, Relocate, Swap } from "../commands.ts";
+import { lessen, sums } from "../counters.ts";
 import { done, fail } from "../outcome.ts";
-import type { ExtentSource, FragmentPlace, Segment } from "../records.ts";
+import type { ExtentSource, FragmentPlace, Segment, Usage } from "../records.ts";
 import type { ContentState, Outcome, State } from "../state.ts";
 import { Accounts, isCandidate, storedBytesOf } from "./accounting.ts";
 import { isSourceAt, shiftSource } from "./extents.ts";
@@ -96,9 +97,12 @@ export function addSegment(content: ContentState, added: NewSegment, references:
 function countSegment(content: ContentState, segment: Segment, sign: 1 | -1): void {
   const usage = content.usage();
   content.setUsage(usage);
-  usage.segments += sign;
-  usage.segmentStoredBytes += sign * storedBytesOf(segment);
-  usage.fragmentBytes += sign * (segment.k + segment.m) * (segment.fragmentBytes + fragmentHeaderBytes);
+  const add = (name: keyof Usage, count: number): void => {
+    usage[name] = lessen(content, usage[name], -sign * count, sums[name]);
+  };
+  add("segments", 1);
+  add("segmentStoredBytes", storedBytesOf(segment));
+  add("fragmentBytes", (segment.k + segment.m) * (segment.fragmentBytes + fragmentHeaderBytes));
 }
 
 function swapError(content: ContentState, swap: Swap, added: NewSegment): ErrorCode | null {
