@@ -109,10 +109,11 @@ export class RequestHandler {
     // A reply's head is bounded: a page with inline data holds fewer entries.
     const count = Math.min(limit, withInline ? pageEntriesWithInline : pageEntries);
     const page = await listDirectory(state, parent, cookie, count);
+    const inodes = await state.readInodes(page.map(({ ino }) => ino));
     const entries: ListedInode[] = [];
-    for (const dirent of page) {
+    for (const [index, dirent] of page.entries()) {
       // Removed since the page was read: the client's own command did that, so it knows.
-      const inode = state.inode(dirent.ino);
+      const inode = inodes[index];
       if (inode) entries.push({ dirent, inode });
     }
     return encodeDirectoryReply(entries, page.length < count, withInline);
