@@ -253,6 +253,13 @@ CASE("rename/whiteout-over-a-target-and-across-directories") {
   TRUE(S_ISREG(stat_of("a").st_mode));
 }
 
+CASE("rename/whiteout-in-a-setgid-directory-has-its-group") {
+  make_dir_of("d", ALICE, STAFF, 02755);
+  make_text("d/source", "x");
+  OK(rename2("d/source", "d/target", RENAME_WHITEOUT));
+  EQ(stat_of("d/source").st_gid, STAFF);
+}
+
 CASE("rename/bad-flags") {
   make_file("a", 0644);
   make_file("b", 0644);

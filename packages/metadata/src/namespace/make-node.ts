@@ -7,7 +7,7 @@
 import { slotCount } from "@cfs/core";
 import type { ErrorCode, InodeNumber } from "@cfs/core";
 import { accessAclName, defaultAclName, inheritAcl } from "./acl.ts";
-import type { MakeNode, Moment } from "./commands.ts";
+import type { Caller, MakeNode, Moment } from "./commands.ts";
 import { nameError, targetBytesMax } from "./names.ts";
 import { done, fail } from "./outcome.ts";
 import { groupExecute, isInGroupOrRoot, isRoot, mayAccess, mayExecute, mayWrite, setGid, sticky } from "./permission.ts";
@@ -131,6 +131,11 @@ function requestedMode(command: MakeNode, parent: Inode): number {
   return losesSetGid ? command.mode & ~setGid : command.mode;
 }
 
+/** A directory with set-group-id gives its group to what is made in it. */
+export function groupOfNew(parent: Inode, caller: Caller): number {
+  return (parent.mode & setGid) === 0 ? caller.gid : parent.gid;
+}
+
 export function makeNode(state: State, command: MakeNode, context: ApplyContext): Outcome {
   const { name, kind, caller, time, ino } = command;
   const wrongName = name === null ? null : nameError(name);
@@ -158,7 +163,7 @@ export function makeNode(state: State, command: MakeNode, context: ApplyContext)
       kind,
       mode,
       uid: caller.uid,
-      gid: (parent.mode & setGid) === 0 ? caller.gid : parent.gid,
+      gid: groupOfNew(parent, caller),
       nlink: name === null ? 0 : kind === "directory" ? 2 : 1,
       rdev: kind === "character" || kind === "block" ? command.rdev : 0,
       parent: kind === "directory" ? parent.ino : 0,

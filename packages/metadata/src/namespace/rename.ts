@@ -7,7 +7,7 @@
 import type { ErrorCode, InodeNumber } from "@cfs/core";
 import type { Moment, Rename } from "./commands.ts";
 import { removeError } from "./link-unlink.ts";
-import { addInode, isFreshInode, linkCountMax, touchDirectory } from "./make-node.ts";
+import { addInode, groupOfNew, isFreshInode, linkCountMax, touchDirectory } from "./make-node.ts";
 import { nameError } from "./names.ts";
 import { loseEntry, loseSubdirectory } from "./counters.ts";
 import { done, fail } from "./outcome.ts";
@@ -134,7 +134,8 @@ function reparent({ content }: State, directory: Inode, from: Inode, to: Inode):
 }
 
 function makeWhiteout(state: State, parent: Inode, command: Rename, ino: InodeNumber): void {
-  const { uid, gid } = command.caller;
+  const { uid } = command.caller;
+  const gid = groupOfNew(parent, command.caller);
   addInode(state, { ino, kind: "character", mode: 0, uid, gid, nlink: 1, rdev: 0, parent: 0, target: null }, command.time);
   state.setDirent(parent.ino, command.name, { ino, kind: "character" });
 }

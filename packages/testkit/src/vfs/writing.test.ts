@@ -86,6 +86,17 @@ describe("handles", () => {
   });
 });
 
+test.each([
+  [false, false],
+  [true, true],
+])("a program's capabilities after a write from the kernel's pages: %s, are still there: %s", async (fromPageCache, isKept) => {
+  const at = new Mounted();
+  const ino = await at.make("file");
+  await at.vfs.setXattr(ino, "security.capability", Buffer.alloc(20), 0, false, root);
+  await at.vfs.write(await at.open(ino), 0, Buffer.from("x"), { killSetId: false, fromPageCache });
+  expect((await at.vfs.listXattr(ino, root)).length).toBe(isKept ? 1 : 0);
+});
+
 describe("large writes", () => {
   test("of several MiB in one call keep their bytes, and give the memory back", async () => {
     const at = new Mounted();

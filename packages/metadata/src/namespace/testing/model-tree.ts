@@ -216,7 +216,7 @@ export class ModelTree {
         kind: "character",
         mode: 0,
         uid: caller.uid,
-        gid: caller.gid,
+        gid: (from.mode & 0o2000) === 0 ? caller.gid : from.gid,
         mtime: time,
         ctime: time,
         isRemoved: false,
