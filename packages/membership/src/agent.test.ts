@@ -197,6 +197,20 @@ describe("an agent", () => {
     expect(heard.slice(4)).toEqual(["list 3", "list 3 too"]);
   });
 
+  it("tells nothing more once it is closed, not even what the core has said already", () => {
+    const agent = world.agent("one");
+    agent.start();
+    const versions: number[] = [];
+    agent.onEvent((event) => {
+      if (event.type !== "broadcast") return;
+      versions.push(event.version);
+      agent.broadcast("list", 2, new Uint8Array(1));
+      agent.close();
+    });
+    agent.broadcast("list", 1, new Uint8Array(1));
+    expect([versions, agent.value("list")?.version]).toEqual([[1], 2]);
+  });
+
   it("goes on after a listener failed in its turn", async () => {
     const [one, other] = await pair();
     let failures = 0;

@@ -19,6 +19,7 @@ interface Model {
   firstIndex: number;
   terms: number[];
   term: number;
+  commit: number;
   /** Index to term. */
   payloads: Map<number, number>;
 }
@@ -31,7 +32,7 @@ function indexOfLast(model: Model): number {
 function step(random: Random, models: Map<number, Model>, group: number): GroupUpdate {
   const model = models.get(group);
   if (model === undefined) {
-    models.set(group, { firstIndex: 1, terms: [], term: 0, payloads: new Map() });
+    models.set(group, { firstIndex: 1, terms: [], term: 0, commit: 0, payloads: new Map() });
     return created(group);
   }
   const dice = random.next();
@@ -45,6 +46,7 @@ function step(random: Random, models: Map<number, Model>, group: number): GroupU
     const term = model.terms[index - model.firstIndex] as number;
     model.terms.splice(0, index - model.firstIndex + 1);
     model.firstIndex = index + 1;
+    model.commit = Math.max(model.commit, index);
     return { ...noUpdate, group, snapshot: snapshotOf("compacted", index, term) };
   }
   if (dice < 0.25) {
@@ -53,22 +55,29 @@ function step(random: Random, models: Map<number, Model>, group: number): GroupU
     model.terms = [];
     for (const payload of [...model.payloads.keys()]) if (payload >= model.firstIndex) model.payloads.delete(payload);
     model.firstIndex = index + 1;
+    const { commit } = model;
+    model.commit = index;
     return {
       ...noUpdate,
       group,
-      hardState: { term: model.term, vote: 2, commit: 0 },
+      hardState: { term: model.term, vote: 2, commit: random.next() < 0.5 ? index : commit },
       snapshot: snapshotOf("installed", index, model.term),
     };
   }
-  const first = dice < 0.4 && last >= model.firstIndex ? last : last + 1;
-  if (first === last || random.next() < 0.2) model.term++;
+  // What is committed is never cut off.
+  const first = dice < 0.45 && last > model.commit ? model.commit + 1 + Math.floor(random.next() * (last - model.commit)) : last + 1;
+  if (first <= last || random.next() < 0.2) model.term++;
   const payloadBytes = random.next() < 0.4 ? Math.floor(random.next() * 3000) : null;
   const count = 1 + Math.floor(random.next() * 4);
   model.term = Math.max(model.term, 1);
   model.terms.splice(first - model.firstIndex, Infinity, ...Array.from({ length: count }, () => model.term));
   for (let index = first; index <= last; index++) model.payloads.delete(index);
   if (payloadBytes !== null) for (let at = 0; at < count; at++) model.payloads.set(first + at, model.term);
-  return appended(group, model.term, first, count, { dataBytes: Math.floor(random.next() * 600), payloadBytes });
+  const update = appended(group, model.term, first, count, { dataBytes: Math.floor(random.next() * 600), payloadBytes });
+  // As far as before, or of entries that come with it.
+  const known = Math.min(first - 1 + count, Math.max(model.commit, first - 1 + Math.floor((random.next() - 0.5) * 8)));
+  model.commit = Math.max(model.commit, known);
+  return { ...update, hardState: { term: model.term, vote: 1, commit: model.commit } };
 }
 
 const keep = (_: number, index: number): boolean => index % 3 === 0;
@@ -101,8 +110,11 @@ async function checkPayloads(log: FileGroupLog): Promise<void> {
   }
 }
 
+/** Frames so small that many appends take several. */
+const tight = { frameBytes: 8 << 10, reclaimBytes: 3 * (32 << 10) };
+
 async function life(io: MemoryIo, random: Random, updates: GroupUpdate[], budget: { left: number }): Promise<number> {
-  const log = await openLog(io, { reclaimBytes: 3 * (32 << 10) });
+  const log = await openLog(io, tight);
   const models = new Map<number, Model>();
   for (const update of updates) replayModel(models, update);
   // As in Raft, an index and a term name one entry for ever: what the power cut took does not come back as something else.
@@ -129,9 +141,10 @@ async function life(io: MemoryIo, random: Random, updates: GroupUpdate[], budget
 function replayModel(models: Map<number, Model>, update: GroupUpdate): void {
   const { group, snapshot } = update;
   if (update.isRemoved) return void models.delete(group);
-  const model = models.get(group) ?? { firstIndex: 1, terms: [], term: 0, payloads: new Map<number, number>() };
+  const model = models.get(group) ?? { firstIndex: 1, terms: [], term: 0, commit: 0, payloads: new Map<number, number>() };
   models.set(group, model);
   if (update.hardState !== null) model.term = update.hardState.term;
+  model.commit = Math.max(model.commit, update.hardState?.commit ?? 0, snapshot?.meta.index ?? 0);
   if (snapshot !== null) {
     model.terms = snapshot.how === "installed" ? [] : model.terms.slice(snapshot.meta.index + 1 - model.firstIndex);
     model.firstIndex = snapshot.meta.index + 1;
@@ -158,7 +171,7 @@ it("an acknowledged append survives every power cut, and nothing else appears", 
         const acknowledged = await life(io, random, updates, budget);
         budget.left = Number.MAX_SAFE_INTEGER;
         cuts++;
-        const log = await openLog(io, { reclaimBytes: 3 * (32 << 10) });
+        const log = await openLog(io, tight);
         await checkPayloads(log);
         updates = await prefixOf(log, updates, acknowledged);
         await log.close();
@@ -169,18 +182,32 @@ it("an acknowledged append survives every power cut, and nothing else appears", 
   expect(cuts).toBeGreaterThan(0);
 });
 
-/** Prefixes of the updates from `from` on; the last one may be cut after any of its entries, for a large append takes several writes. */
+/**
+ * Prefixes of the updates from `from` on; the last one may be cut before its snapshot and after any of its entries, for a large append takes several
+ * writes. What is cut off is not committed as far as the log can say: its commit index speaks of nothing that is missing, nor of what it replaces.
+ */
 function* prefixes(updates: readonly GroupUpdate[], from: number): Generator<GroupUpdate[]> {
   for (let count = from; count <= updates.length; count++) {
     const whole = updates.slice(0, count);
     yield whole;
     const next = updates[count];
-    for (let entries = 0; next !== undefined && entries < next.entries.length; entries++) {
+    if (next === undefined || next.hardState === null) continue;
+    const { hardState, snapshot } = next;
+    const sure = (commit: number): GroupUpdate["hardState"] => ({ ...hardState, commit: Math.min(hardState.commit, commit) });
+    if (snapshot !== null) yield [...whole, { ...next, snapshot: null, hardState: sure(commitOf(whole, next.group)) }];
+    const first = next.entries[0];
+    for (let entries = 0; first !== undefined && entries <= next.entries.length; entries++) {
       const kept = next.entries.slice(0, entries);
       const payloads = next.payloads.filter(({ index }) => kept.some((entry) => entry.index === index));
-      yield [...whole, { ...next, entries: kept, payloads }];
+      yield [...whole, { ...next, hardState: sure(first.index - 1), entries: kept, payloads }];
     }
   }
+}
+
+function commitOf(updates: readonly GroupUpdate[], group: number): number {
+  const models = new Map<number, Model>();
+  for (const update of updates) replayModel(models, update);
+  return models.get(group)?.commit ?? 0;
 }
 
 /** The shortest prefix of the updates, from what was acknowledged on, that makes the log what it is. */

@@ -128,6 +128,38 @@ test("a payload that the state still uses is kept after its entry was compacted 
   await expect(again.readPayload(1, 3)).rejects.toMatchObject({ code: "NOT_FOUND" });
 });
 
+test("no more is moved than was appended, however much is in use", async () => {
+  const log = await openLog(new MemoryIo({ random: seededRandom(1) }), { reclaimBytes: 2 * (32 << 10) });
+  await log.append([created(1)]);
+  for (let index = 1; index <= 60; index++) await log.append([appended(1, 1, index, 1, { payloadBytes: 3_600 })]);
+  const appendedBytes = log.statistics.frameBytes;
+  for (let tick = 0; tick < 10; tick++) await log.reclaim(() => true);
+  const { movedBytes } = log.statistics;
+  expect(movedBytes).toBeLessThan(appendedBytes + (32 << 10));
+  for (let tick = 0; tick < 10; tick++) await log.reclaim(() => true);
+  expect(log.statistics.movedBytes).toBe(movedBytes);
+  await log.close();
+});
+
+test("a full log moves what is in use as long as that wins files", async () => {
+  const fileBytes = 128 << 10;
+  const options = { fileBytes, reclaimBytes: 2 * fileBytes, totalBytesMax: 8 * fileBytes };
+  const log = await openLog(new MemoryIo({ random: seededRandom(1) }), options);
+  await log.append([created(1)]);
+  for (let index = 1; log.fileCount < 10; index++) await log.append([appended(1, 1, index, 1, { payloadBytes: 3_600 })]);
+  for (let tick = 0; tick < 10; tick++) await log.reclaim(() => true);
+  const { movedBytes } = log.statistics;
+  await log.reclaim(() => true);
+  expect([log.isFull, log.statistics.movedBytes]).toEqual([true, movedBytes]);
+  const last = log.groups.get(1)?.lastIndex ?? 0;
+  await log.append([{ ...noUpdate, group: 1, snapshot: snapshotOf("compacted", last, 1) }]);
+  const isInUse = (_: number, index: number): boolean => index % 5 < 3;
+  for (let tick = 0; tick < 5; tick++) await log.reclaim(isInUse);
+  expect(log.isFull).toBe(false);
+  expect(log.statistics.movedBytes).toBeGreaterThan(movedBytes);
+  await log.close();
+});
+
 test("a missing file, a file of another node, and a newer format are refused by name", async () => {
   const io = memory();
   const log = await openLog(io);

@@ -26,7 +26,7 @@ import type { Io } from "../device/io.ts";
 import { readPlace } from "./log-file.ts";
 import type { LogFile } from "./log-file.ts";
 import { openLog } from "./log-open.ts";
-import { dropUnused, framesBytesMax, liveRecords, recordBytesMax, recordsOf } from "./log-records.ts";
+import { dropUnused, framesBytesMax, liveBytesOf, liveRecords, recordBytesMax, recordsOf } from "./log-records.ts";
 import { NextFile } from "./next-file.ts";
 import { Room } from "./room.ts";
 import { fileHeaderBytes, frameAlignBytes, FrameBuffer, streamCapacity } from "./sector-format.ts";
@@ -51,7 +51,7 @@ export interface GroupLogOptions {
   readonly fileBytes?: number;
   /** The largest frame: bounds a record and the memory that the log holds. A power of two up to 4 MiB, the default. */
   readonly frameBytes?: number;
-  /** Above it, what is needed of the oldest file is written again so that it can go. Default four files. */
+  /** Above it, what is needed of the oldest file is written again so that it can go, but no more than was appended. Default four files. */
   readonly reclaimBytes?: number;
   /** Above it `isFull`. Default sixteen files. */
   readonly totalBytesMax?: number;
@@ -76,6 +76,8 @@ export class FileGroupLog implements GroupLog {
   /** What the frame that is being filled holds; `at` is the place of a payload in the stream. */
   #pending: { readonly record: GroupRecord; readonly at: number }[] = [];
   #mustRoll = false;
+  /** Bytes that may be written again for the sake of old files; below 0 when the last one took more. */
+  #moveBytesLeft = 0;
   #broken: CfsError | null = null;
   #last: Promise<void> = Promise.resolve();
   /** The last of the appends, which keep their order also while the first of them waits for room. */
@@ -100,6 +102,7 @@ export class FileGroupLog implements GroupLog {
       const opened = await openLog(parts, log.#settings, log.#memory, log.#files);
       for (const [group, entries] of opened.groups) log.groups.set(group, entries);
       log.#mustRoll = opened.mustRoll;
+      log.#moveBytesLeft = log.#totalBytes;
       for (const file of log.#files.filter(({ header }) => header.fileId <= opened.reclaimedFileId)) {
         dropUnused(log.groups, file.header.fileId);
         await log.#remove(file);
@@ -285,6 +288,7 @@ export class FileGroupLog implements GroupLog {
     log.frames++;
     this.#counts.frameCount++;
     this.#counts.frameBytes += bytes.length;
+    if (!frees) this.#moveBytesLeft = Math.min(this.#totalBytes, this.#moveBytesLeft + bytes.length);
     const pending = this.#pending;
     this.#pending = [];
     this.#frame.reset();
@@ -347,17 +351,31 @@ export class FileGroupLog implements GroupLog {
     // Bounded by the files of now: what is all in use is written again once a call at most.
     for (let left = this.#files.length - 1; left > 0 && this.#files.length > 1; left--) {
       const oldest = this.#files[0] as LogFile;
+      const mayMove = this.#mayMove(isInUse);
       let isDone = false;
       while (!isDone) {
-        const state = await this.#inTurn(() => this.#moveSome(oldest, isInUse));
+        const state = await this.#inTurn(() => this.#moveSome(oldest, isInUse, mayMove));
         if (state === "kept") return;
         isDone = state === "gone";
       }
     }
   }
 
-  /** Moves a part of what is needed of the file; removes the file when nothing is. */
-  async #moveSome(log: LogFile, isInUse: PayloadUse): Promise<"gone" | "moved" | "kept"> {
+  /**
+   * No more is moved than was appended, else a log of which most is needed would be written again and again: it grows instead, to about twice that.
+   * When it is full it is moved all the same, as long as that wins files.
+   */
+  #mayMove(isInUse: PayloadUse): boolean {
+    const { reclaimBytes, totalBytesMax, fileBytes } = this.#settings;
+    if (this.#totalBytes <= reclaimBytes) return false;
+    if (this.#moveBytesLeft > 0) return true;
+    if (this.#totalBytes <= totalBytesMax) return false;
+    // The newest file is not full, nor is each of those that are moved into.
+    return this.#totalBytes * (7 / 8) - 2 * fileBytes > liveBytesOf(this.groups, isInUse);
+  }
+
+  /** Moves a part of what is needed of the file, if it may; removes the file when nothing is. */
+  async #moveSome(log: LogFile, isInUse: PayloadUse, mayMove: boolean): Promise<"gone" | "moved" | "kept"> {
     const { fileId } = log.header;
     const records = await liveRecords(this.#parts, this.groups, log, isInUse, moveBytesMax).catch((reason: unknown) => {
       // It stays where it is: nothing was lost by that, and whoever reads the payload hears the reason.
@@ -374,10 +392,13 @@ export class FileGroupLog implements GroupLog {
       this.#counts.reclaimedFiles++;
       return "gone";
     }
-    if (this.#totalBytes <= this.#settings.reclaimBytes || !this.#hasRoom(records, false)) return "kept";
+    if (!mayMove || !this.#hasRoom(records, false)) return "kept";
     const before = this.#counts.frameBytes;
+    const leftBytes = this.#moveBytesLeft;
     await this.#write(records);
-    this.#counts.movedBytes += this.#counts.frameBytes - before;
+    const sizeBytes = this.#counts.frameBytes - before;
+    this.#counts.movedBytes += sizeBytes;
+    this.#moveBytesLeft = leftBytes - sizeBytes;
     return "moved";
   }
 

@@ -76,6 +76,18 @@ export function framesBytesMax(records: readonly GroupRecord[], frameBytes: numb
   return frameSectors(streamBytes) * sectorBytes + (frames - 1) * frameAlignBytes;
 }
 
+/** What is needed of all files, about. */
+export function liveBytesOf(groups: ReadonlyMap<GroupId, GroupEntries>, isInUse: PayloadUse): number {
+  let sizeBytes = 0;
+  for (const [group, entries] of groups) {
+    sizeBytes += entries.sizeBytes;
+    for (const [index, place] of entries.payloads) {
+      if (index >= entries.firstIndex || isInUse(group, index)) sizeBytes += place.sizeBytes;
+    }
+  }
+  return sizeBytes;
+}
+
 /** Records that stand in for what is needed of the file, about `bytesMax` of them; none when nothing is. */
 export async function liveRecords(
   parts: FileParts,

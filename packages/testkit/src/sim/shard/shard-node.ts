@@ -130,7 +130,7 @@ export class ShardNode implements Machine {
         clusterId: "c0".repeat(16),
         nodeId: String(this.id).padStart(32, "0"),
         fileBytes: plan.logFileBytes,
-        frameBytes: 64 << 10,
+        frameBytes: plan.logFrameBytes,
         reclaimBytes: 2 * plan.logFileBytes,
       },
     );

@@ -21,6 +21,8 @@ export interface ShardPlan extends GroupPlan {
   readonly driver: Partial<MultiRaftOptions>;
   /** Small files roll and are reclaimed often. */
   readonly logFileBytes: number;
+  /** So small, where payloads allow it, that a turn's append takes several writes, and a fault can come between them. */
+  readonly logFrameBytes: number;
   readonly snapshotPaddingBytes: number;
   readonly commandPaddingBytes: number;
   /** 0 to 1: commands that have a payload beside them. */
@@ -35,7 +37,7 @@ export function drawShardPlan(random: SimRandom): ShardPlan {
   const own = random.fork("driver");
   const { commitGate: _gate, ...raft } = base.options satisfies Omit<RaftOptions, "id" | "applied">;
   const meanUsBetween = drawMeans(own, troubles, 3e6 * 6 ** own.next());
-  return {
+  const plan = {
     nodeCount: base.nodeCount,
     groupCount: Math.min(base.groupCount, 4),
     driver: {
@@ -60,5 +62,6 @@ export function drawShardPlan(random: SimRandom): ShardPlan {
     meanUsBetween,
     troubleUs: own.between(20, 40) * 1e6,
     calmUs: 60e6,
-  };
+  } as const;
+  return { ...plan, logFrameBytes: plan.payloadBytesMax > 5_000 ? 64 << 10 : 8 << 10 };
 }
