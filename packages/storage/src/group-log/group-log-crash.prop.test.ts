@@ -195,10 +195,11 @@ function* prefixes(updates: readonly GroupUpdate[], from: number): Generator<Gro
     const { hardState, snapshot } = next;
     const sure = (commit: number): GroupUpdate["hardState"] => ({ ...hardState, commit: Math.min(hardState.commit, commit) });
     if (snapshot !== null) yield [...whole, { ...next, snapshot: null, hardState: sure(commitOf(whole, next.group)) }];
-    for (let entries = 0; entries <= next.entries.length; entries++) {
+    const first = next.entries[0];
+    for (let entries = 0; first !== undefined && entries <= next.entries.length; entries++) {
       const kept = next.entries.slice(0, entries);
       const payloads = next.payloads.filter(({ index }) => kept.some((entry) => entry.index === index));
-      yield [...whole, { ...next, hardState: sure((next.entries[0]?.index ?? 0) - 1), entries: kept, payloads }];
+      yield [...whole, { ...next, hardState: sure(first.index - 1), entries: kept, payloads }];
     }
   }
 }
