@@ -70,15 +70,7 @@ export async function startWorker(config: WorkerConfig, writeLog: (line: string)
     { isReadOnly: config.readOnly, kernelOwnsTimes: config.cacheMode === "writeback", bypassPageCache: config.cacheMode === "none" },
   );
   const device = new FuseDevice({ fd: config.fuseFd, ownsFd: true });
-  const presented =
-    config.uid === null && config.gid === null
-      ? null
-      : {
-          uid: config.uid ?? process.getuid?.() ?? 0,
-          gid: config.gid ?? process.getgid?.() ?? 0,
-          storedUid: config.uid ?? 0,
-          storedGid: config.gid ?? 0,
-        };
+  const presented = config.uid === null && config.gid === null ? null : { uid: config.uid, gid: config.gid };
   const session = new FuseSession(
     { vfs, device, clock, logger },
     { readOnly: config.readOnly, writebackCache: config.cacheMode === "writeback", presented },

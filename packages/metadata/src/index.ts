@@ -16,7 +16,7 @@ export { appliedKey } from "./namespace/keys.ts";
 export { KvState, kvStateDefaults } from "./namespace/kv-state.ts";
 export type { KvStateOptions } from "./namespace/kv-state.ts";
 export { isName, nameBytesMax, nameError, targetBytesMax } from "./namespace/names.ts";
-export { isInGroup, isOwnerOrRoot, isStickyRefusal, mayAccess, mayExecute, mayRead, mayWrite } from "./namespace/permission.ts";
+export { isInGroup, isStickyRefusal, mayAccess, mayExecute, mayRead, mayWrite } from "./namespace/permission.ts";
 export { locate, promisedBytes, seek, seekData, seekHole } from "./namespace/queries.ts";
 export type { Piece } from "./namespace/queries.ts";
 export { mendItemsMax, nameOfLost } from "./namespace/mend.ts";
@@ -36,6 +36,7 @@ export { fileKinds, inlineBytesMax, regionBytes } from "./namespace/records.ts";
 export {
   listCandidates,
   listDirectory,
+  readInodes,
   listJournalFiles,
   listLimitMax,
   listOrphans,

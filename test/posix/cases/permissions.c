@@ -2,6 +2,8 @@
  * chmod, chown and access: who may, what happens to set-id bits, and whose ids count.
  */
 #include "harness.h"
+#include <linux/capability.h>
+#include <sys/prctl.h>
 
 CASE("chmod/every-bit-pattern") {
   make_file("file", 0644);
@@ -200,6 +202,37 @@ AT_START(add_set_ids) {
     add_case_named(truncate_by_other, row, "set-id/%s-after-truncate-by-user", row->name);
     add_case_named(fallocate_by_other, row, "set-id/%s-after-fallocate-by-user", row->name);
     add_case_named(write_by_root, row, "set-id/%s-stays-after-write-by-root", row->name);
+  }
+}
+
+/* As a program with file capabilities, or root of a user namespace, is to the file system: not uid 0. */
+static void become_with_capabilities(uid_t uid, unsigned capabilities) {
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+  struct __user_cap_data_struct sets[2] = {{.effective = capabilities, .permitted = capabilities}};
+  OK(prctl(PR_SET_KEEPCAPS, 1));
+  OK(setresuid(uid, uid, uid));
+  OK(syscall(SYS_capset, &header, sets));
+}
+
+CASE("capabilities/chown-and-fowner-do-what-root-may") {
+  make_dir("d", 01777);
+  make_file_of("d/file", ALICE, ALICE, 0644);
+  make_file_of("d/gone", ALICE, ALICE, 0644);
+  OK(chmod("d", 01777));
+  CHILD {
+    become_with_capabilities(BOB, 1u << CAP_CHOWN | 1u << CAP_FOWNER);
+    OK(chmod("d/file", 0600));
+    OK(chown("d/file", BOB, CREW));
+    OK(chown("d/file", ALICE, STAFF));
+    OK(utimensat(AT_FDCWD, "d/file", (struct timespec[2]){{1, 2}, {3, 4}}, 0));
+    OK(unlink("d/gone"));
+  }
+  EQ(mode_of("d/file"), 0600);
+  EQ(stat_of("d/file").st_gid, STAFF);
+  CHILD {
+    become_with_capabilities(BOB, 1u << CAP_NET_RAW);
+    ERR(EPERM, chmod("d/file", 0644));
+    ERR(EPERM, chown("d/file", BOB, -1));
   }
 }
 

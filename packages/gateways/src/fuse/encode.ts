@@ -15,10 +15,10 @@ const ioBytes = 4096;
 /** Longest validity told to the kernel: 2^31 seconds; "for ever" is anything above. */
 const validMsMax = 2 ** 31 * 1000;
 
-/** All files appear to belong to this user and group. */
+/** All files appear to belong to this user and this group, and what is made or given away is stored as theirs. Null: as it is. */
 export interface Presented {
-  readonly uid: number;
-  readonly gid: number;
+  readonly uid: number | null;
+  readonly gid: number | null;
 }
 
 export function nodeOf(ino: InodeNumber): number {
@@ -56,8 +56,8 @@ export function encodeAttributes(words: Uint32Array, at: number, attributes: Att
   words[at + 14] = ctime.nsec;
   words[at + 15] = typeBitsByKind[attributes.kind] | (attributes.mode & 0o7777);
   words[at + 16] = attributes.nlink;
-  words[at + 17] = presented === null ? attributes.uid : presented.uid;
-  words[at + 18] = presented === null ? attributes.gid : presented.gid;
+  words[at + 17] = presented?.uid ?? attributes.uid;
+  words[at + 18] = presented?.gid ?? attributes.gid;
   words[at + 19] = kernelDevice(attributes.rdev);
   words[at + 20] = ioBytes;
   words[at + 21] = 0;
@@ -84,8 +84,8 @@ export function encodeStatx(words: Uint32Array, at: number, entry: Entry, presen
   words[stat] = basicStatistics;
   words[stat + 1] = ioBytes;
   words[stat + 4] = attributes.nlink;
-  words[stat + 5] = presented === null ? attributes.uid : presented.uid;
-  words[stat + 6] = presented === null ? attributes.gid : presented.gid;
+  words[stat + 5] = presented?.uid ?? attributes.uid;
+  words[stat + 6] = presented?.gid ?? attributes.gid;
   words[stat + 7] = typeBitsByKind[attributes.kind] | (attributes.mode & 0o7777);
   put64(words, stat + 8, attributes.ino);
   put64(words, stat + 10, attributes.sizeBytes);

@@ -1,16 +1,9 @@
 /** Options of a session: what each means, its unit, default and range. */
 import { CfsError } from "@cfs/core";
 import type { DeviceLayout } from "./device.ts";
+import type { Presented } from "./encode.ts";
 import { isDying } from "./interrupts.ts";
 import { inHeaderBytes, writeInBytes } from "./protocol.ts";
-
-/** All files appear to belong to `uid` and `gid`; what that user makes or gives away is stored as `storedUid` and `storedGid`. */
-export interface PresentedOwner {
-  readonly uid: number;
-  readonly gid: number;
-  readonly storedUid: number;
-  readonly storedGid: number;
-}
 
 export interface SessionOptions {
   /** Largest READ and WRITE in bytes, whole pages. Default 1 MiB, the kernel's max_pages_limit; at most what a slot holds. */
@@ -36,7 +29,7 @@ export interface SessionOptions {
   /** The mount has default_permissions, so that access(2) need not be asked. Default true. */
   readonly defaultPermissions?: boolean;
   /** Default null: owners as stored. */
-  readonly presented?: PresentedOwner | null;
+  readonly presented?: Presented | null;
   /** Requests with a promised answer before the device is paused. Default 16384. */
   readonly pendingMax?: number;
   /** Whether a thread whose call was interrupted is about to end. Default: as /proc says. */

@@ -281,12 +281,20 @@ describe("files", () => {
     expect(bench.call(opcode.open, nodeid, body([4, 0], [4, 0])).error).toBe(0);
   });
 
-  test("presented owners map both ways", () => {
-    const bench = begin({ presented: { uid: 7, gid: 8, storedUid: 70, storedGid: 80 } });
+  test.each([
+    [
+      { uid: 70, gid: 80 },
+      { uid: 70, gid: 80 },
+    ],
+    [
+      { uid: null, gid: 80 },
+      { uid: 7, gid: 80 },
+    ],
+  ])("files of presented owners %j are shown and stored as theirs", (presented, owners) => {
+    const bench = begin({ presented });
     const { nodeid } = create(bench, "file");
-    expect(bench.vfs.nodes.get(Number(nodeid) as never)?.attributes).toMatchObject({ uid: 70, gid: 80 });
-    const entry = decodeEntry(bench.call(opcode.lookup, 1, body("file")).body);
-    expect(entry.attributes).toMatchObject({ uid: 7, gid: 8 });
+    expect(bench.vfs.nodes.get(Number(nodeid) as never)?.attributes).toMatchObject(owners);
+    expect(decodeEntry(bench.call(opcode.lookup, 1, body("file")).body).attributes).toMatchObject(owners);
   });
 });
 

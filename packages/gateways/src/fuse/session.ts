@@ -132,8 +132,8 @@ export class FuseSession {
       maxReadBytes,
       writeBack: (ino, offsetBytes) => this.#invalidator.invalidate({ kind: "pages", ino, offsetBytes }),
       caller: (request) => this.#callerOf(request),
-      storedUid: (uid) => (presented !== null && uid === presented.uid ? presented.storedUid : uid),
-      storedGid: (gid) => (presented !== null && gid === presented.gid ? presented.storedGid : gid),
+      storedUid: (uid) => presented?.uid ?? uid,
+      storedGid: (gid) => presented?.gid ?? gid,
       answer: (request, result, reply, undo, wait) => this.#answer(request, result, reply, undo, wait ?? null),
     };
   }
@@ -306,9 +306,8 @@ export class FuseSession {
   #callerOf(request: Request): Caller {
     const { uid, gid, pid } = request;
     const last = this.#caller;
-    const { presented } = this.#options;
-    const storedUid = presented !== null && uid === presented.uid ? presented.storedUid : uid;
-    const storedGid = presented !== null && gid === presented.gid ? presented.storedGid : gid;
+    const storedUid = this.#context.storedUid(uid);
+    const storedGid = this.#context.storedGid(gid);
     if (last.uid === storedUid && last.gid === storedGid && last.pid === pid) return last;
     this.#caller = { uid: storedUid, gid: storedGid, pid, groups: null };
     return this.#caller;

@@ -18,7 +18,8 @@ test.each<[string, Caller, Partial<SetAttributes>, number]>([
   ["but not to another", ada, { gid: 200 }, 1],
   ["the group it has is fine", ada, { gid: 100 }, 0],
   ["the kernel knows the groups", kernelAda, { gid: 200 }, 0],
-  ["the kernel does not make owners", { ...kernelAda, uid: 1001 }, { mode: 0o600 }, 1],
+  ["the kernel knows capabilities: chmod", { ...kernelAda, uid: 1001 }, { mode: 0o600 }, 0],
+  ["the kernel knows capabilities: chown", { ...kernelAda, uid: 1001 }, { uid: 5, gid: 6 }, 0],
   ["a stranger: mode", bob, { mode: 0o777 }, 1],
   ["a stranger: group", bob, { gid: 200 }, 1],
   ["a stranger: times", bob, { mtime: moment }, 1],
@@ -118,7 +119,7 @@ describe("sticky directories", () => {
   test.each<[string, Caller, number]>([
     ["the owner of the entry", ada, 0],
     ["a stranger", bob, 1],
-    ["a stranger, checked by the kernel", { ...bob, groups: null }, 1],
+    ["a stranger with CAP_FOWNER, judged by the kernel", { ...bob, groups: null }, 0],
     ["the owner of the directory", { uid: 7, gid: 7, groups: [] }, 0],
     ["root", root, 0],
   ])("%s takes an entry away", (_who, caller, errno) => {

@@ -9,21 +9,30 @@ import { accessAclName, aclAfterChmod } from "./acl.ts";
 import type { SetAttributes } from "./commands.ts";
 import { sizeError, truncate, truncateReads } from "./truncate.ts";
 import { done, fail } from "./outcome.ts";
-import { isInGroup, isInGroupOrRoot, isOwnerOrRoot, isRoot, mayAccess, mayWrite, modeWithoutSetId, setGid } from "./permission.ts";
+import {
+  isInGroup,
+  isInGroupOrRoot,
+  isOwnerOrPrivileged,
+  isPrivileged,
+  mayAccess,
+  mayWrite,
+  modeWithoutSetId,
+  setGid,
+} from "./permission.ts";
 import type { Inode } from "./records.ts";
 import type { Outcome, State } from "./state.ts";
 
 function ownershipError(inode: Inode, command: SetAttributes): ErrorCode | null {
   const { caller, uid, gid, mode } = command;
   const isOwner = caller.uid === inode.uid;
-  if (uid !== null && !isRoot(caller) && !(isOwner && uid === inode.uid)) return "NOT_PERMITTED";
-  if (gid !== null && !isRoot(caller) && !(isOwner && (gid === inode.gid || isInGroup(caller, gid)))) return "NOT_PERMITTED";
-  if (mode !== null && !isOwnerOrRoot(inode, caller)) return "NOT_PERMITTED";
+  if (uid !== null && !isPrivileged(caller) && !(isOwner && uid === inode.uid)) return "NOT_PERMITTED";
+  if (gid !== null && !isPrivileged(caller) && !(isOwner && (gid === inode.gid || isInGroup(caller, gid)))) return "NOT_PERMITTED";
+  if (mode !== null && !isOwnerOrPrivileged(inode, caller)) return "NOT_PERMITTED";
   return mode !== null && inode.kind === "symlink" ? "NOT_SUPPORTED" : null;
 }
 
 function timesError(state: State, inode: Inode, command: SetAttributes): ErrorCode | null {
-  if ((command.atime === null && command.mtime === null) || isOwnerOrRoot(inode, command.caller)) return null;
+  if ((command.atime === null && command.mtime === null) || isOwnerOrPrivileged(inode, command.caller)) return null;
   if (!command.isTouch) return "NOT_PERMITTED";
   return mayAccess(state, inode, command.caller, mayWrite) ? null : "ACCESS_DENIED";
 }

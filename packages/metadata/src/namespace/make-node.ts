@@ -10,7 +10,7 @@ import { accessAclName, defaultAclName, inheritAcl } from "./acl.ts";
 import type { Caller, MakeNode, Moment } from "./commands.ts";
 import { nameError, targetBytesMax } from "./names.ts";
 import { done, fail } from "./outcome.ts";
-import { groupExecute, isInGroupOrRoot, isRoot, mayAccess, mayExecute, mayWrite, setGid, sticky } from "./permission.ts";
+import { groupExecute, isInGroupOrRoot, isPrivileged, mayAccess, mayExecute, mayWrite, setGid, sticky } from "./permission.ts";
 import type { FileKind, Inode } from "./records.ts";
 import type { ApplyContext, ContentState, Outcome, State } from "./state.ts";
 
@@ -109,7 +109,7 @@ function nodeError(command: MakeNode): ErrorCode | null {
   }
   if (target !== null) return "INVALID";
   const isDevice = kind === "character" || kind === "block";
-  return isDevice && command.caller.groups !== null && !isRoot(command.caller) && !isWhiteout(command) ? "NOT_PERMITTED" : null;
+  return isDevice && !isPrivileged(command.caller) && !isWhiteout(command) ? "NOT_PERMITTED" : null;
 }
 
 /** May the caller make a name in this directory? The order of the checks is Linux's. */

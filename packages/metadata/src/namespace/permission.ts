@@ -1,8 +1,8 @@
 /**
  * Who may do what: mode bits, access ACLs, ownership, the sticky bit.
  *
- * A caller whose groups are null was already checked by a kernel (default_permissions): then access and group membership are taken
- * as granted, because only the kernel knows all groups, and ownership alone is judged here.
+ * A caller whose groups are null was already judged by a kernel (default_permissions): nothing is refused to it here, because only the kernel knows
+ * all groups, the capabilities (CAP_CHOWN, CAP_FOWNER, …) and the user namespaces of the caller.
  * Source: path_resolution(7), acl(5), Linux inode_permission and check_sticky as documented there.
  */
 import { aclAllows, accessAclName } from "./acl.ts";
@@ -23,8 +23,13 @@ export function isRoot(caller: Caller): boolean {
   return caller.uid === 0;
 }
 
-export function isOwnerOrRoot(inode: Inode, caller: Caller): boolean {
-  return caller.uid === inode.uid || caller.uid === 0;
+/** May do what only root may: root, and whom a kernel has judged. */
+export function isPrivileged(caller: Caller): boolean {
+  return caller.uid === 0 || caller.groups === null;
+}
+
+export function isOwnerOrPrivileged(inode: Inode, caller: Caller): boolean {
+  return caller.uid === inode.uid || isPrivileged(caller);
 }
 
 export function isInGroup(caller: Caller, gid: number): boolean {
@@ -51,7 +56,7 @@ export function mayAccess(state: State, inode: Inode, caller: Caller, mask: numb
 
 /** In a sticky directory only the owner of the entry, of the directory, or root may take an entry away. */
 export function isStickyRefusal(directory: Inode, victim: Inode, caller: Caller): boolean {
-  return (directory.mode & sticky) !== 0 && caller.uid !== victim.uid && caller.uid !== directory.uid && caller.uid !== 0;
+  return (directory.mode & sticky) !== 0 && caller.uid !== victim.uid && !isOwnerOrPrivileged(directory, caller);
 }
 
 /** Of a caller whose groups are null only the group that it acts in is known; taking a bit away too often is the safe mistake. */

@@ -15,7 +15,7 @@ describe("namespaces", () => {
     ["user.", root, 22],
     ["trusted.a", root, 0],
     ["trusted.a", ada, 1],
-    ["trusted.a", kernelAda, 1],
+    ["trusted.a", kernelAda, 0],
     ["security.a", root, 0],
     ["security.a", ada, 1],
     // The kernel has judged by capabilities.

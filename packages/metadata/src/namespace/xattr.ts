@@ -10,7 +10,7 @@ import type { Acl } from "./acl.ts";
 import type { SetXattr } from "./commands.ts";
 import { xattrNameBytes } from "./keys.ts";
 import { done, fail } from "./outcome.ts";
-import { isInGroupOrRoot, isOwnerOrRoot, isRoot, mayAccess, mayWrite, setGid, sticky } from "./permission.ts";
+import { isInGroupOrRoot, isOwnerOrPrivileged, isPrivileged, mayAccess, mayWrite, setGid, sticky } from "./permission.ts";
 import type { Inode } from "./records.ts";
 import type { Outcome, State } from "./state.ts";
 
@@ -36,7 +36,7 @@ function nameBytes(name: string): number {
 function userError(state: State, inode: Inode, command: SetXattr): ErrorCode | null {
   if (inode.kind !== "file" && inode.kind !== "directory") return "NOT_PERMITTED";
   const isStickyDirectory = inode.kind === "directory" && (inode.mode & sticky) !== 0;
-  if (isStickyDirectory && !isOwnerOrRoot(inode, command.caller)) return "NOT_PERMITTED";
+  if (isStickyDirectory && !isOwnerOrPrivileged(inode, command.caller)) return "NOT_PERMITTED";
   return mayAccess(state, inode, command.caller, mayWrite) ? null : "ACCESS_DENIED";
 }
 
@@ -48,8 +48,8 @@ function namespaceError(state: State, inode: Inode, command: SetXattr): ErrorCod
   const dot = name.indexOf(".");
   const space = name.slice(0, dot + 1);
   if (space === "user.") return dot + 1 === name.length ? "INVALID" : userError(state, inode, command);
-  if (space === "trusted.") return dot + 1 === name.length ? "INVALID" : isRoot(caller) ? null : "NOT_PERMITTED";
-  if (space === "security.") return dot + 1 === name.length ? "INVALID" : isRoot(caller) || caller.groups === null ? null : "NOT_PERMITTED";
+  if (space === "trusted.") return dot + 1 === name.length ? "INVALID" : isPrivileged(caller) ? null : "NOT_PERMITTED";
+  if (space === "security.") return dot + 1 === name.length ? "INVALID" : isPrivileged(caller) ? null : "NOT_PERMITTED";
   return "NOT_SUPPORTED";
 }
 
@@ -90,7 +90,7 @@ function checkedAcl(inode: Inode, command: SetXattr): Acl | ErrorCode {
   if (command.value !== null && command.value.length > xattrValueBytesMax) return "TOO_BIG";
   const acl = command.value === null ? [] : parseAcl(command.value);
   if (typeof acl === "string") return acl;
-  if (!isOwnerOrRoot(inode, command.caller)) return "NOT_PERMITTED";
+  if (!isOwnerOrPrivileged(inode, command.caller)) return "NOT_PERMITTED";
   if (command.name === defaultAclName && inode.kind !== "directory" && acl.length > 0) return "ACCESS_DENIED";
   return acl;
 }

@@ -31,6 +31,11 @@ const ENOTEMPTY = 39;
 const ENOTSUP = 95;
 const ESTALE = 116;
 
+/** Root, and whom a kernel has judged. */
+function isPrivileged({ uid, groups }: Caller): boolean {
+  return uid === 0 || groups === null;
+}
+
 function can(node: ModelNode, { uid, gid, groups }: Caller, what: string): boolean {
   if (groups === null || uid === 0) return true;
   const shift = uid === node.uid ? 6 : gid === node.gid || groups.includes(node.gid) ? 3 : 0;
@@ -38,8 +43,8 @@ function can(node: ModelNode, { uid, gid, groups }: Caller, what: string): boole
   return what.split("").every((letter) => (bits & { r: 4, w: 2, x: 1 }[letter as "r" | "w" | "x"]) !== 0);
 }
 
-function isSticky(directory: ModelNode, node: ModelNode, { uid }: Caller): boolean {
-  return (directory.mode & 0o1000) !== 0 && uid !== 0 && uid !== node.uid && uid !== directory.uid;
+function isSticky(directory: ModelNode, node: ModelNode, caller: Caller): boolean {
+  return (directory.mode & 0o1000) !== 0 && !isPrivileged(caller) && caller.uid !== node.uid && caller.uid !== directory.uid;
 }
 
 export class ModelTree {
@@ -78,13 +83,7 @@ export class ModelTree {
     const error = this.#cannotAdd(parent, command.name, command.caller);
     if (error !== 0) return error;
     const { caller, kind, time, ino } = command;
-    if (
-      (kind === "character" || kind === "block") &&
-      caller.groups !== null &&
-      caller.uid !== 0 &&
-      !(kind === "character" && command.rdev === 0)
-    )
-      return EPERM;
+    if ((kind === "character" || kind === "block") && !isPrivileged(caller) && !(kind === "character" && command.rdev === 0)) return EPERM;
     let mode = kind === "symlink" ? 0o777 : command.mode & ~command.umask;
     let gid = caller.gid;
     if (kind === "directory") mode &= 0o1777;
@@ -243,11 +242,11 @@ export class ModelTree {
     if (node === undefined) return ESTALE;
     const { caller, uid, gid, mode, mtime, time } = command;
     const isOwner = caller.uid === node.uid;
-    if (uid !== null && caller.uid !== 0 && !(isOwner && uid === node.uid)) return EPERM;
-    if (gid !== null && caller.uid !== 0 && !(isOwner && (gid === node.gid || this.#isMember(caller, gid)))) return EPERM;
-    if (mode !== null && caller.uid !== 0 && !isOwner) return EPERM;
+    if (uid !== null && !isPrivileged(caller) && !(isOwner && uid === node.uid)) return EPERM;
+    if (gid !== null && !isPrivileged(caller) && !(isOwner && (gid === node.gid || this.#isMember(caller, gid)))) return EPERM;
+    if (mode !== null && !isPrivileged(caller) && !isOwner) return EPERM;
     if (mode !== null && node.kind === "symlink") return ENOTSUP;
-    if (mtime !== null && caller.uid !== 0 && !isOwner) {
+    if (mtime !== null && !isPrivileged(caller) && !isOwner) {
       if (!command.isTouch) return EPERM;
       if (!can(node, caller, "w")) return EACCES;
     }
