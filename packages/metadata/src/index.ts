@@ -36,6 +36,7 @@ export { fileKinds, inlineBytesMax, regionBytes } from "./namespace/records.ts";
 export {
   listCandidates,
   listDirectory,
+  readInodes,
   listJournalFiles,
   listLimitMax,
   listOrphans,

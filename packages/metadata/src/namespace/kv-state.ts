@@ -159,12 +159,27 @@ export class KvState implements State, ContentState {
     return { kv: this.#kv, windows: this.windows, dirtyBetween: (begin, end) => cache.dirtyBetween(begin, end) };
   }
 
+  /** What reading many records at once needs (kv-scan.ts). */
+  get storeParts(): { readonly kv: Pick<OrderedKv, "getMany">; readonly windows: ScanWindows } {
+    return { kv: this.#kv, windows: this.windows };
+  }
+
   direntScanParts(parent: InodeNumber): ScanParts {
     return { kv: this.#kv, windows: this.windows, dirtyBetween: (begin, end) => this.#dirents.dirtyBetween(parent, begin, end) };
   }
 
   inode(ino: InodeNumber): Inode | null {
     return this.#inodes.get(ino);
+  }
+
+  /** For `readInodes`: what is at hand, undefined when only the store knows. */
+  peekInode(ino: InodeNumber): Inode | null | undefined {
+    return this.#inodes.peek(ino);
+  }
+
+  /** For `readInodes`: what the store holds now. */
+  learnInode(ino: InodeNumber, bytes: Uint8Array | null): Inode | null {
+    return this.#inodes.learn(ino, bytes);
   }
 
   inline(inode: Inode): Uint8Array | null {

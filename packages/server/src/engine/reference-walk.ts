@@ -17,6 +17,8 @@ import type { Reference } from "./moves.ts";
 const segmentsMax = 256;
 const referencesPerSegmentMax = 16_384;
 const referencesMax = 65_536;
+/** Segments whose references are kept until the compactor comes to them. */
+const foundMax = 4_096;
 const regionsPerPage = 500;
 const idleTimes = 20;
 /** Suspects of one walk, 16 bytes each, and what each may hold. */
@@ -55,7 +57,7 @@ export class ReferenceWalk {
     this.#parts = parts;
   }
 
-  /** What the last walk found of the segment, once; null when there are too many; undefined when no walk has looked for it yet. */
+  /** What a walk found of the segment, once; null when there are too many; undefined when no walk has looked for it yet. */
   take(segment: SegmentId): readonly Reference[] | null | undefined {
     const found = this.#found.get(segment);
     this.#found.delete(segment);
@@ -122,10 +124,24 @@ export class ReferenceWalk {
       after = last;
       await new Promise<void>((resolve) => void clock.after(Math.ceil(clock.monotonicMs() - begunMs), resolve));
     }
-    this.#found.clear();
-    for (const [id, references] of found) this.#found.set(id, references);
+    this.#keep(found);
     for (const id of suspects) this.#unneeded.add(id);
     this.walks++;
+  }
+
+  /** Until they are taken; the oldest go when they are too many. */
+  #keep(found: ReadonlyMap<SegmentId, readonly Reference[] | null>): void {
+    for (const [id, references] of found) {
+      this.#found.delete(id);
+      this.#found.set(id, references);
+    }
+    let count = 0;
+    for (const references of this.#found.values()) count += references?.length ?? 0;
+    for (const [id, references] of this.#found) {
+      if (count <= referencesMax && this.#found.size <= foundMax) break;
+      this.#found.delete(id);
+      count -= references?.length ?? 0;
+    }
   }
 
   async close(): Promise<void> {
