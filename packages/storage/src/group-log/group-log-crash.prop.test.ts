@@ -110,6 +110,14 @@ async function checkPayloads(log: FileGroupLog): Promise<void> {
   }
 }
 
+/** A compaction alone takes the way by which it overtakes appends. */
+async function write(log: FileGroupLog, batch: readonly GroupUpdate[]): Promise<void> {
+  const only = batch.length === 1 ? batch[0] : undefined;
+  const isCompaction = only?.snapshot?.how === "compacted";
+  if (isCompaction && (await log.compact(only.group, only.snapshot.meta))) return;
+  await log.append(batch);
+}
+
 /** Frames so small that many appends take several. */
 const tight = { frameBytes: 8 << 10, reclaimBytes: 3 * (32 << 10) };
 
@@ -126,7 +134,7 @@ async function life(io: MemoryIo, random: Random, updates: GroupUpdate[], budget
     const batch = [1, 2, 3].filter(() => random.next() < 0.5).map((group) => step(random, models, group));
     updates.push(...batch);
     const count = updates.length;
-    const isDone = await log.append(batch).then(
+    const isDone = await write(log, batch).then(
       () => true,
       () => false,
     );
