@@ -1,7 +1,7 @@
 /** What only the HTTP/2 transport can get wrong: foreign peers, dead peers, deadlines, malformed bytes. */
 import { CfsError } from "@cfs/core";
-import { connect as connectHttp2, createServer as createHttp2Server } from "node:http2";
-import type { ServerHttp2Stream } from "node:http2";
+import { connect as connectHttp2, createServer as createHttp2Server, performServerHandshake } from "node:http2";
+import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import { connect as connectSocket, createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
@@ -145,16 +145,35 @@ describe("a peer that dies", () => {
   }
 
   test("silence is found by keep-alive pings, on both ends", async () => {
-    const { listener, closed } = await serve({ keepAliveMs: 50 });
+    const { listener, closed } = await serve({ keepAliveMs: 400 });
     const between = await relay(listener.address);
-    const pinging = new Http2Transport({ clock: machineClock }, { closeTimeoutMs: 300, keepAliveMs: 50 });
+    const pinging = new Http2Transport({ clock: machineClock }, { closeTimeoutMs: 300, keepAliveMs: 400 });
     const client = await pinging.connect(between.address, { timeoutMs: 5000 });
     client.onFrames = () => {};
     const clientClosed = new Promise<CfsError | null>((resolve) => (client.onClosed = resolve));
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
     between.freeze();
-    expect((await clientClosed)?.message).toMatch(/^TIMED_OUT: .* did not answer a keep-alive ping within 50 ms/);
+    expect((await clientClosed)?.message).toMatch(/^TIMED_OUT: .* did not answer a keep-alive ping within 400 ms/);
     expect((await closed)?.code).toBe("TIMED_OUT");
+  });
+
+  test("a server that says it is going and does not go is left", async () => {
+    const session = Promise.withResolvers<ServerHttp2Session>();
+    const address = await tcpServer((socket) => {
+      const going = performServerHandshake(socket);
+      going.on("error", () => {});
+      going.on("stream", (stream) => {
+        stream.on("error", () => {});
+        stream.respond({ ":status": 200, "content-type": "application/grpc" });
+      });
+      session.resolve(going);
+    });
+    const pinging = new Http2Transport({ clock: machineClock }, { closeTimeoutMs: 300, keepAliveMs: 200 });
+    const client = await pinging.connect(address, { timeoutMs: 5000 });
+    client.onFrames = () => {};
+    const clientClosed = new Promise<CfsError | null>((resolve) => (client.onClosed = resolve));
+    (await session.promise).goaway();
+    expect((await clientClosed)?.message).toMatch(/^TIMED_OUT: .* said that it goes and did not end within 200 ms/);
   });
 
   test("close ends within its timeout although the peer is silent", async () => {
