@@ -1,5 +1,5 @@
 /** Starts that must fail: one line that says what to do, an exit code, and nothing changed on disk. Needs io_uring or threads, no mount. */
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { cfs, listing, Place, type Ran } from "./cfs-process.ts";
@@ -66,6 +66,16 @@ test("without most of the drives that hold the newest part of the journal, it sa
   await (await place.serve(drives)).stop("SIGTERM");
   drives.slice(1).forEach((path, index) => renameSync(path, away[index] as string));
   await (await place.serve(drives.slice(0, 1), ["--degraded"])).stop("SIGTERM");
+});
+
+test("an empty directory where a drive was mounted: what to do needs no server that runs", async () => {
+  const drives = place.directories("there1", "there2", "there3");
+  await (await place.serve(drives)).stop("SIGTERM");
+  const [, second = ""] = drives;
+  renameSync(second, `${second}.away`);
+  mkdirSync(second);
+  expectRefusal(start(drives), 1, /^cfs: NOT_FOUND: .*there2 has no identity.json: the drive is not mounted there.*\n {2}.*--degraded/);
+  expect(readdirSync(second)).toEqual([]);
 });
 
 test("no drive, and one drive twice", () => {

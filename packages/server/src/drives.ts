@@ -163,15 +163,22 @@ async function joinedLater(parts: OpenDrivesParts, named: readonly Look[], book:
 
 async function openNamed(parts: OpenDrivesParts, wanted: readonly Look[], paths: readonly string[]): Promise<Drive[]> {
   const unusable = wanted.find(({ error }) => error !== null);
-  if (unusable?.error) {
-    throw new CfsError(unusable.error.code, unusable.error.message.replace(/^[A-Z_]+: /, ""), {
-      cause: unusable.error,
-      details: isRefusedAlways(unusable.error)
-        ? unusable.error.details
-        : { next: "mend it, or start without it: --degraded; then: cfs admin drive replace" },
-    });
+  if (unusable?.error) throw withStep(unusable.error);
+  try {
+    return await openExisting(parts, paths, null);
+  } catch (reason) {
+    // An empty directory, as where a drive is not mounted.
+    throw CfsError.from(reason).code === "NOT_FOUND" ? withStep(CfsError.from(reason)) : reason;
   }
-  return openExisting(parts, paths, null);
+}
+
+/** The commands that mend a drive need a server that runs. */
+function withStep(error: CfsError): CfsError {
+  if (isRefusedAlways(error)) return error;
+  return new CfsError(error.code, error.message.replace(/^[A-Z_]+: /, ""), {
+    cause: error,
+    details: { next: "mend it, or start without it: --degraded; then: cfs admin drive add (it is back, or a new one) or replace" },
+  });
 }
 
 /** Mistakes that `--degraded` does not pass over: a drive of others, one in use, one of a newer format. */

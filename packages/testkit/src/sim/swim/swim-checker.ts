@@ -11,6 +11,7 @@
  *
  * Source: SWIM (DSN 2002) section 4.2, Lifeguard section 3; the promises are those of docs/internals/membership.md.
  */
+import { assert } from "@cfs/core";
 import { nodeHash } from "@cfs/membership";
 import type { Member, SwimEvent } from "@cfs/membership";
 import { ViewChecker } from "@cfs/membership/testing";
@@ -34,6 +35,7 @@ export class SwimChecker {
   readonly #suspectedMs: Map<string, number> = new Map();
   /** By observer and name: the version and hash that it holds. */
   readonly #values: Map<string, { readonly version: number; readonly hash: string }> = new Map();
+  readonly #sessions: Set<string> = new Set();
   /** Name, version and hash of all that was published. */
   readonly #published: Set<string> = new Set();
 
@@ -45,6 +47,12 @@ export class SwimChecker {
   restarted(observer: string): void {
     this.#views.restarted(observer);
     for (const map of [this.#suspectedMs, this.#values]) for (const key of map.keys()) if (key.startsWith(`${observer} `)) map.delete(key);
+  }
+
+  /** A life begins: two of one session would seal with the same nonces. */
+  begins(observer: string, session: string): void {
+    assert(!this.#sessions.has(session), `the session that ${observer} begins is its own`);
+    this.#sessions.add(session);
   }
 
   /** A host gives this to its agent. */

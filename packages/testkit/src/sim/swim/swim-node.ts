@@ -130,7 +130,8 @@ export class SwimNode implements Machine {
     };
     const parts = {
       clock: this.clock,
-      random: random.fork(`life ${this.process.life} at ${sim.nowUs}`),
+      // Of its own: nodes that start at the same moment would draw the same session, and take each other's packets for repetitions.
+      random: random.fork(`life ${this.process.life} of ${this.name} at ${sim.nowUs}`),
       network: packets,
       aead: usesRealSeal ? nodeAead : sumAead,
       hash: nodeHash,
@@ -145,6 +146,7 @@ export class SwimNode implements Machine {
       swim: { tombstoneMs },
     });
     this.agent = agent;
+    this.#parts.checker.begins(this.name, agent.status().self.session);
     agent.onEvent((event) => this.#onEvent(agent, event));
     agent.start();
     const seeds = this.#options.seeds();
