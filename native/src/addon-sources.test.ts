@@ -19,7 +19,8 @@ beforeEach(() => {
   mkdirSync(`${workspace}crates/store/src`, { recursive: true });
   write("fn a() {}", 1_000);
   writeFileSync(digestPath(workspace), digestOfSources(workspace));
-  utimesSync(digestPath(workspace), 2_000, 2_000);
+  writeFileSync(`${workspace}cfs.node`, "");
+  for (const path of [digestPath(workspace), `${workspace}cfs.node`]) utimesSync(path, 2_000, 2_000);
 });
 
 afterEach(() => rmSync(workspace, { recursive: true }));
@@ -35,6 +36,12 @@ test("a source that was changed since", () => {
 
 test("a source that was checked out again and says the same", () => {
   write("fn a() {}", 3_000);
+  expect(isAddonStale(workspace)).toBe(false);
+});
+
+test("an addon that was put there after the build", () => {
+  write("fn b() {}", 3_000);
+  utimesSync(`${workspace}cfs.node`, 4_000, 4_000);
   expect(isAddonStale(workspace)).toBe(false);
 });
 

@@ -1,5 +1,5 @@
 /** Starts that must fail: one line that says what to do, an exit code, and nothing changed on disk. Needs io_uring or threads, no mount. */
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { cfs, listing, Place, type Ran } from "./cfs-process.ts";
@@ -68,6 +68,16 @@ test("without most of the drives that hold the newest part of the journal, it sa
   await (await place.serve(drives.slice(0, 1), ["--degraded"])).stop("SIGTERM");
 });
 
+test("an empty directory where a drive was mounted: what to do needs no server that runs", async () => {
+  const drives = place.directories("there1", "there2", "there3");
+  await (await place.serve(drives)).stop("SIGTERM");
+  const [, second = ""] = drives;
+  renameSync(second, `${second}.away`);
+  mkdirSync(second);
+  expectRefusal(start(drives), 1, /^cfs: NOT_FOUND: .*there2 has no identity.json: the drive is not mounted there.*\n {2}.*--degraded/);
+  expect(readdirSync(second)).toEqual([]);
+});
+
 test("no drive, and one drive twice", () => {
   expectRefusal(start([]), 2, /^cfs: USAGE: no drive is named/);
   unchanged(old, () => expectRefusal(start([...old, old[0] as string]), 2, /^cfs: USAGE: .*old1 is named twice/));
@@ -116,10 +126,10 @@ test("a directory that is missing, is a file, or holds something else", () => {
   writeFileSync(`${full ?? ""}/thesis.tex`, "years of work");
   const drives = empty();
   unchanged([...old, ...drives, full ?? ""], () => {
-    expectRefusal(start([...old, place.path("gone")]), 1, /^cfs: NOT_FOUND: .*gone does not exist/);
+    expectRefusal(start([...old, place.path("gone")]), 1, /^cfs: NOT_FOUND: .*gone does not exist\n.*--degraded/);
     expectRefusal(start([...old, file]), 1, /^cfs: NOT_DIRECTORY: .*file is not a directory/);
     expectRefusal(start([...drives, full ?? ""]), 1, /^cfs: NOT_EMPTY: .*full is not empty: it holds thesis\.tex/);
-    expectRefusal(start([...drives, place.path("gone")]), 1, /^cfs: NOT_FOUND: .*gone does not exist/);
+    expectRefusal(start([...drives, place.path("gone")]), 1, /^cfs: NOT_FOUND: .*gone does not exist\n {2}make it \(mkdir -p .*gone\)/);
     expectRefusal(start([...old, ...drives]), 1, /^cfs: NOT_FOUND: .*has no identity\.json/);
   });
 });

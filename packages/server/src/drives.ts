@@ -8,7 +8,7 @@
  */
 import { readdir } from "node:fs/promises";
 import { resolve } from "node:path";
-import { CfsError } from "@cfs/core";
+import { CfsError, shellWord } from "@cfs/core";
 import type { ClusterId, Logger, NodeId } from "@cfs/core";
 import { checkNew, Drive, finishFormat, openDrives as openExisting, readIdentity } from "@cfs/storage";
 import type { DriveIdentity, DriveParts, PreparedDrive } from "@cfs/storage";
@@ -95,8 +95,9 @@ async function look({ io }: DriveParts, path: string): Promise<Look> {
 function directoryError(path: string, reason: unknown): CfsError {
   const code = (reason as NodeJS.ErrnoException).code;
   if (code === "ENOENT")
-    return new CfsError("NOT_FOUND", `${path} does not exist; make it (mkdir -p ${path}), or mount the drive that belongs there`, {
+    return new CfsError("NOT_FOUND", `${path} does not exist`, {
       cause: reason,
+      details: { next: `make it (mkdir -p ${shellWord(path)}), or mount the drive that belongs there` },
     });
   if (code === "ENOTDIR") return new CfsError("NOT_DIRECTORY", `${path} is not a directory; --data takes directories`, { cause: reason });
   return new CfsError(code === "EACCES" ? "ACCESS_DENIED" : "IO", `${path} cannot be read (${code ?? "unknown"})`, { cause: reason });
@@ -163,15 +164,22 @@ async function joinedLater(parts: OpenDrivesParts, named: readonly Look[], book:
 
 async function openNamed(parts: OpenDrivesParts, wanted: readonly Look[], paths: readonly string[]): Promise<Drive[]> {
   const unusable = wanted.find(({ error }) => error !== null);
-  if (unusable?.error) {
-    throw new CfsError(unusable.error.code, unusable.error.message.replace(/^[A-Z_]+: /, ""), {
-      cause: unusable.error,
-      details: isRefusedAlways(unusable.error)
-        ? unusable.error.details
-        : { next: "mend it, or start without it: --degraded; then: cfs admin drive replace" },
-    });
+  if (unusable?.error) throw withStep(unusable.error);
+  try {
+    return await openExisting(parts, paths, null);
+  } catch (reason) {
+    // An empty directory, as where a drive is not mounted.
+    throw CfsError.from(reason).code === "NOT_FOUND" ? withStep(CfsError.from(reason)) : reason;
   }
-  return openExisting(parts, paths, null);
+}
+
+/** The commands that mend a drive need a server that runs. */
+function withStep(error: CfsError): CfsError {
+  if (isRefusedAlways(error)) return error;
+  return new CfsError(error.code, error.message.replace(/^[A-Z_]+: /, ""), {
+    cause: error,
+    details: { next: "mend it, or start without it: --degraded; then: cfs admin drive add (it is back, or a new one) or replace" },
+  });
 }
 
 /** Mistakes that `--degraded` does not pass over: a drive of others, one in use, one of a newer format. */

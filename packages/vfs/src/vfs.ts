@@ -9,7 +9,7 @@ import type { InodeNumber, Name } from "@cfs/core";
 
 export type Awaitable<T> = T | Promise<T>;
 
-/** Who asks. `groups` null means: access was already checked by a kernel with default_permissions, only ownership rules are left. */
+/** Who asks. `groups` null means: a kernel with default_permissions has judged already, and nothing is refused here. */
 export interface Caller {
   readonly uid: number;
   readonly gid: number;

@@ -12,7 +12,7 @@ import type { ChunkShape, DriveRecord, ExtentSource, FileKind, FragmentPlace } f
 export interface Caller {
   readonly uid: number;
   readonly gid: number;
-  /** Null: access was checked by the kernel; only ownership rules (chown, chmod, set-id, sticky) are judged here, by uid and gid. */
+  /** Null: the kernel has judged already, and nothing is refused here; set-id bits still follow uid and gid. */
   readonly groups: readonly number[] | null;
 }
 

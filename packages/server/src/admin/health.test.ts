@@ -41,7 +41,7 @@ test.each<[string, Partial<HealthFacts>, "warning" | "critical", RegExp]>([
     "a missing drive without a path",
     { drives: [{ driveId: "bbbbbbbbbb", path: "", state: "missing", reason: "" }] },
     "warning",
-    /^drive bbbbbbbb is missing; replace it/,
+    /^drive bbbbbbbb is missing; bring it back: cfs admin drive add DIR, or replace it/,
   ],
   ["one drive only", { layout: { k: 1, m: 0 } }, "warning", /nothing is redundant/],
   ["no drive", { layout: null }, "critical", /no drive is healthy/],

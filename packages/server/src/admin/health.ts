@@ -85,8 +85,9 @@ function warningsOf(facts: HealthFacts): string[] {
   for (const { driveId, path, state, reason } of facts.drives) {
     if (state !== "failed" && state !== "missing") continue;
     const where = path === "" ? "" : ` (${path})`;
+    const back = state === "missing" ? "bring it back: cfs admin drive add DIR, or " : "";
     found.push(
-      `drive ${driveId.slice(0, 8)}${where} is ${state}${reason === "" ? "" : `: ${reason}`}; replace it: cfs admin drive replace ${driveId.slice(0, 8)} NEWDIR`,
+      `drive ${driveId.slice(0, 8)}${where} is ${state}${reason === "" ? "" : `: ${reason}`}; ${back}replace it: cfs admin drive replace ${driveId.slice(0, 8)} NEWDIR`,
     );
   }
   if (facts.layout?.m === 0) found.push("nothing is redundant: one drive holds everything; add a second: cfs admin drive add DIR");

@@ -133,7 +133,7 @@ export class SessionService {
       if (!active.link) throw new CfsError("AGAIN", `${who} lost its connection; it keeps its session for a few seconds`);
       throw new CfsError(
         "BUSY",
-        `${who} has this file system mounted, and this release serves one mount at a time; unmount it there first`,
+        `${who} has this file system mounted, and this release serves one mount at a time; unmount it there first (after a lazy unmount: end what still uses it)`,
       );
     }
     const [returning] = this.#returning.keys();

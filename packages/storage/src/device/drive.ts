@@ -285,10 +285,7 @@ function missingIdentity(path: string, names: readonly string[]): CfsError {
       `${path} holds cfs data, but its ${identityName} is gone: put back a copy of it, or replace the drive and let it be filled again`,
     );
   }
-  return new CfsError(
-    "NOT_FOUND",
-    `${path} has no ${identityName}: the drive is not mounted there, or it is no cfs drive. Mount it, or add it as a new one with: cfs admin drive add ${path}`,
-  );
+  return new CfsError("NOT_FOUND", `${path} has no ${identityName}: the drive is not mounted there, or it is no cfs drive`);
 }
 
 function checkOwner(path: string, identity: DriveIdentity, owner: DriveOwner): void {
