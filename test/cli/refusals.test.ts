@@ -126,10 +126,10 @@ test("a directory that is missing, is a file, or holds something else", () => {
   writeFileSync(`${full ?? ""}/thesis.tex`, "years of work");
   const drives = empty();
   unchanged([...old, ...drives, full ?? ""], () => {
-    expectRefusal(start([...old, place.path("gone")]), 1, /^cfs: NOT_FOUND: .*gone does not exist/);
+    expectRefusal(start([...old, place.path("gone")]), 1, /^cfs: NOT_FOUND: .*gone does not exist\n.*--degraded/);
     expectRefusal(start([...old, file]), 1, /^cfs: NOT_DIRECTORY: .*file is not a directory/);
     expectRefusal(start([...drives, full ?? ""]), 1, /^cfs: NOT_EMPTY: .*full is not empty: it holds thesis\.tex/);
-    expectRefusal(start([...drives, place.path("gone")]), 1, /^cfs: NOT_FOUND: .*gone does not exist/);
+    expectRefusal(start([...drives, place.path("gone")]), 1, /^cfs: NOT_FOUND: .*gone does not exist\n {2}make it \(mkdir -p .*gone\)/);
     expectRefusal(start([...old, ...drives]), 1, /^cfs: NOT_FOUND: .*has no identity\.json/);
   });
 });

@@ -151,6 +151,8 @@ function afterConfigurationCommit(core: Core): void {
   const { configuration, history, log } = core;
   if (history.currentIndex > log.commit) return;
   if (isJoint(configuration) && configuration.autoLeave) {
+    // The gate may have let entries of earlier terms pass alone; a change wants one of this term (section 4.1, corrected).
+    if (log.commit < core.termStartIndex) return;
     appendOwn(core, entryKinds.configuration, encodeConfiguration(leaveJoint(configuration)));
   } else if (!core.isVoter) {
     sendAppends(core);

@@ -8,7 +8,7 @@
  */
 import { readdir } from "node:fs/promises";
 import { resolve } from "node:path";
-import { CfsError } from "@cfs/core";
+import { CfsError, shellWord } from "@cfs/core";
 import type { ClusterId, Logger, NodeId } from "@cfs/core";
 import { checkNew, Drive, finishFormat, openDrives as openExisting, readIdentity } from "@cfs/storage";
 import type { DriveIdentity, DriveParts, PreparedDrive } from "@cfs/storage";
@@ -95,8 +95,9 @@ async function look({ io }: DriveParts, path: string): Promise<Look> {
 function directoryError(path: string, reason: unknown): CfsError {
   const code = (reason as NodeJS.ErrnoException).code;
   if (code === "ENOENT")
-    return new CfsError("NOT_FOUND", `${path} does not exist; make it (mkdir -p ${path}), or mount the drive that belongs there`, {
+    return new CfsError("NOT_FOUND", `${path} does not exist`, {
       cause: reason,
+      details: { next: `make it (mkdir -p ${shellWord(path)}), or mount the drive that belongs there` },
     });
   if (code === "ENOTDIR") return new CfsError("NOT_DIRECTORY", `${path} is not a directory; --data takes directories`, { cause: reason });
   return new CfsError(code === "EACCES" ? "ACCESS_DENIED" : "IO", `${path} cannot be read (${code ?? "unknown"})`, { cause: reason });

@@ -40,7 +40,8 @@ export class AbsentDrives {
       .map(([drive, count]) => {
         const repaired = this.#repairedByDrive.get(drive) ?? 0;
         const elsewhere = repaired === 0 ? "" : `, ${repaired === count ? "all" : repaired} rebuilt on other drives`;
-        const next = repaired === count ? "" : "; bring it back, or put another in its place: cfs admin drive replace|add";
+        const next =
+          repaired === count ? "" : "; bring it back (cfs admin drive add DIR), or put another in its place (cfs admin drive replace)";
         return `${nameOf(drive)} is not there: ${count} fragment${count === 1 ? "" : "s"} of it ${count === 1 ? "is" : "are"} missing${elsewhere}${next}`;
       });
   }

@@ -44,7 +44,7 @@ test("a wrong header names segment and drive, a missing drive is one line with a
   expect(await findingsOf(fsck(parts, { repair: false }, never))).toEqual([named]);
 
   segments.removeDrive(4);
-  const absent = `drive 4abcdef0 (/srv/d5) is not there: ${lost} fragments of it are missing; bring it back, or put another in its place: cfs admin drive replace|add`;
+  const absent = `drive 4abcdef0 (/srv/d5) is not there: ${lost} fragments of it are missing; bring it back (cfs admin drive add DIR), or put another in its place (cfs admin drive replace)`;
   expect(await findingsOf(fsck(parts, { repair: false }, never))).toEqual([named, absent]);
   const scrubbed = await findingsOf(scrub(parts, { driveId: "", bytesPerSecondMax: 0 }, null, never));
   expect(scrubbed).toEqual([

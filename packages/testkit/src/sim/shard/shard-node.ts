@@ -51,6 +51,7 @@ export class ShardNode implements Machine {
   clock: SimClock;
   readonly #parts: ShardNodeParts;
   readonly #founding: Configuration;
+  readonly #fullness: SimRandom;
   readonly #machineDisks: Map<number, MachineDisk> = new Map();
   readonly #roles: Map<number, string> = new Map();
   #areReadsDamaged = false;
@@ -60,6 +61,7 @@ export class ShardNode implements Machine {
     this.id = id;
     this.#parts = parts;
     this.#founding = founding;
+    this.#fullness = parts.random.fork("fullness");
     this.process = new SimProcess(id, parts.sim.queue, parts.random.fork("pauses"));
     this.clock = new SimClock(this.process, parts.sim.queue);
     this.disk = new SimDisk({ queue: parts.sim.queue, random: parts.random.fork("disk") }, { poolBytes: 8 << 20 });
@@ -88,8 +90,9 @@ export class ShardNode implements Machine {
   }
 
   setDiskFull(isFull: boolean): void {
-    const rules = ["write", "allocate", "open"] as const;
-    this.#setRules(isFull ? rules.map((on) => ({ on, fail: "NO_SPACE" }) as const) : [], false);
+    // For nothing at all, or only for no further file: then compaction goes ahead of writes that wait, and old files go.
+    const kinds = this.#fullness.chance(0.5) ? (["write", "allocate", "open"] as const) : (["allocate", "open"] as const);
+    this.#setRules(isFull ? kinds.map((on) => ({ on, fail: "NO_SPACE" }) as const) : [], false);
   }
 
   /** One of the next requests fails, or is torn. */
