@@ -36,7 +36,6 @@ export { fileKinds, inlineBytesMax, regionBytes } from "./namespace/records.ts";
 export {
   listCandidates,
   listDirectory,
-  readInodes,
   listJournalFiles,
   listLimitMax,
   listOrphans,

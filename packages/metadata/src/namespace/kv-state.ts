@@ -15,7 +15,7 @@ import { DirentCache } from "./dirent-cache.ts";
 import { FreshInodes } from "./fresh-inodes.ts";
 import * as keys from "./keys.ts";
 import type { ScanParts } from "./kv-scan.ts";
-import { ScanWindows } from "./kv-scan.ts";
+import { getMerged, ScanWindows } from "./kv-scan.ts";
 import { RecordCache } from "./record-cache.ts";
 import { decodeInode, decodeOrphan, encodeInode, encodeOrphan } from "./record-format.ts";
 import type { Dirent, Inode, JournalFileUse, Region, RegionRuns, Segment, Session, Superblock, Usage } from "./records.ts";
@@ -159,11 +159,6 @@ export class KvState implements State, ContentState {
     return { kv: this.#kv, windows: this.windows, dirtyBetween: (begin, end) => cache.dirtyBetween(begin, end) };
   }
 
-  /** What reading many records at once needs (kv-scan.ts). */
-  get storeParts(): { readonly kv: Pick<OrderedKv, "getMany">; readonly windows: ScanWindows } {
-    return { kv: this.#kv, windows: this.windows };
-  }
-
   direntScanParts(parent: InodeNumber): ScanParts {
     return { kv: this.#kv, windows: this.windows, dirtyBetween: (begin, end) => this.#dirents.dirtyBetween(parent, begin, end) };
   }
@@ -172,14 +167,16 @@ export class KvState implements State, ContentState {
     return this.#inodes.get(ino);
   }
 
-  /** For `readInodes`: what is at hand, undefined when only the store knows. */
-  peekInode(ino: InodeNumber): Inode | null | undefined {
-    return this.#inodes.peek(ino);
-  }
-
-  /** For `readInodes`: what the store holds now. */
-  learnInode(ino: InodeNumber, bytes: Uint8Array | null): Inode | null {
-    return this.#inodes.learn(ino, bytes);
+  /** Many inodes as they are when this resolves; a drive that has to be read keeps nobody else waiting. */
+  async readInodes(inos: readonly InodeNumber[]): Promise<(Inode | null)[]> {
+    const missing = inos.filter((ino) => this.#inodes.peek(ino) === undefined).map(keys.inodeKey);
+    const found =
+      missing.length === 0 ? new Map<KvKey, Uint8Array | null>() : await getMerged({ kv: this.#kv, windows: this.windows }, missing);
+    return inos.map((ino) => {
+      const bytes = found.get(keys.inodeKey(ino));
+      // What was at hand before the wait may have been evicted since.
+      return bytes === undefined ? this.#inodes.get(ino) : this.#inodes.learn(ino, bytes);
+    });
   }
 
   inline(inode: Inode): Uint8Array | null {

@@ -9,7 +9,7 @@ import { nameCookie, nameHash } from "./cookie.ts";
 import { direntKey } from "./keys.ts";
 import { KvState } from "./kv-state.ts";
 import { encodeDirent } from "./record-format.ts";
-import { listDirectory, listOrphans, listRegions, readInodes } from "./state-scans.ts";
+import { listDirectory, listOrphans, listRegions } from "./state-scans.ts";
 import type { Inode } from "./records.ts";
 import { runs } from "./testing/runs.ts";
 import { clientId } from "./testing/world.ts";
@@ -178,7 +178,7 @@ test("many inodes are as they are when all are read: dirty, changed and evicted 
       };
       play(before);
       kv.during = [(): void => play(first), (): void => play(second)];
-      const found = await readInodes(state, inos);
+      const found = await state.readInodes(inos);
       expect(found.map((inode) => inode?.sizeBytes)).toEqual(inos.map((ino) => model.get(ino)));
       kv.during = [];
       expect(inos.map((ino) => state.inode(ino)?.sizeBytes)).toEqual(inos.map((ino) => model.get(ino)));

@@ -10,10 +10,10 @@ import type { KvEntry, KvKey } from "../kv/ordered-kv.ts";
 import { decodeJournalFile, decodeRegion, decodeSegment, decodeTruncation } from "./content-format.ts";
 import { firstNameCookie, hashAfterCookie, nameHashMax } from "./cookie.ts";
 import * as keys from "./keys.ts";
-import { getMerged, scanMerged } from "./kv-scan.ts";
+import { scanMerged } from "./kv-scan.ts";
 import type { KvState } from "./kv-state.ts";
 import { decodeDirent, decodeOrphan } from "./record-format.ts";
-import type { Inode, JournalFileUse, NamedDirent, Region, Segment, Session } from "./records.ts";
+import type { JournalFileUse, NamedDirent, Region, Segment, Session } from "./records.ts";
 import { decodeSession } from "./system-format.ts";
 
 export const listLimitMax = 10_000;
@@ -41,17 +41,6 @@ export async function listDirectory(state: KvState, parent: InodeNumber, cookie:
     }
   }
   return entries.map(namedDirent);
-}
-
-/** Many inodes as they are when this resolves; a drive that has to be read keeps nobody else waiting. */
-export async function readInodes(state: KvState, inos: readonly InodeNumber[]): Promise<(Inode | null)[]> {
-  const missing = inos.filter((ino) => state.peekInode(ino) === undefined).map(keys.inodeKey);
-  const found = await getMerged(state.storeParts, missing);
-  return inos.map((ino) => {
-    const bytes = found.get(keys.inodeKey(ino));
-    // What was at hand before the wait may have been evicted since.
-    return bytes === undefined ? state.inode(ino) : state.learnInode(ino, bytes);
-  });
 }
 
 type ScannedKind = Parameters<KvState["scanParts"]>[0];

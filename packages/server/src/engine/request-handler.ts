@@ -12,7 +12,6 @@ import {
   listDirectory,
   nameCookie,
   promisedBytes,
-  readInodes,
   seek,
 } from "@cfs/metadata";
 import type { KvState, ListedInode, Request, ShardDriver } from "@cfs/metadata";
@@ -110,10 +109,7 @@ export class RequestHandler {
     // A reply's head is bounded: a page with inline data holds fewer entries.
     const count = Math.min(limit, withInline ? pageEntriesWithInline : pageEntries);
     const page = await listDirectory(state, parent, cookie, count);
-    const inodes = await readInodes(
-      state,
-      page.map(({ ino }) => ino),
-    );
+    const inodes = await state.readInodes(page.map(({ ino }) => ino));
     const entries: ListedInode[] = [];
     for (const [index, dirent] of page.entries()) {
       // Removed since the page was read: the client's own command did that, so it knows.

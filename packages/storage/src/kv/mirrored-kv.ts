@@ -151,7 +151,7 @@ export class MirroredKv implements OrderedKv {
     const pending = keys.map((key) => this.#pending.get(key));
     const missing = keys.filter((_, index) => pending[index] === undefined);
     const stored = new Map(missing.map((key, index) => [key, index]));
-    const values = await this.#fromMember((member) => member.engine.getMany(missing, (key) => this.get(key)));
+    const values = missing.length === 0 ? [] : await this.#fromMember((member) => member.engine.getMany(missing, (key) => this.get(key)));
     return keys.map((key, index) => {
       const value = pending[index];
       return value === undefined ? (values[stored.get(key) as number] as Uint8Array | null) : value;
