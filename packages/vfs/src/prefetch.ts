@@ -3,7 +3,7 @@
  *
  * A few misses in one directory within a second begin a run over its pages. Pages come in cookie (hash) order, one after the other,
  * because the cookie of the next is known only from the one before; while a run goes on, a miss whose page is near waits for it
- * (1,000 entries cost about 2 ms, 30 where the state comes from the drives) instead of a round trip of its own (0.15 ms, but one per name).
+ * (1,000 entries cost about 2 ms) instead of a round trip of its own (0.15 ms, but one per name).
  * Invariant: whoever waits is woken when its page is in, or when the run ends for whatever reason; it then looks again.
  */
 import type { Clock, InodeNumber, Logger, Name } from "@cfs/core";

@@ -31,10 +31,6 @@ export class MemoryKv implements OrderedKv {
     return this.#values.get(key) ?? null;
   }
 
-  async getMany(keys: readonly KvKey[]): Promise<readonly (Uint8Array | null)[]> {
-    return keys.map((key) => this.get(key));
-  }
-
   write(batch: readonly KvWrite[]): void {
     this.#mustBeOpen();
     for (const { key, value } of batch) {

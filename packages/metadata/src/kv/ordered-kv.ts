@@ -31,8 +31,6 @@ export interface KvRange {
 export interface OrderedKv {
   /** Synchronous, so that a state machine can run without waiting. */
   get(key: KvKey): Uint8Array | null;
-  /** The values in the order of the keys, each as of some moment during the call: for many at once, which may have to come from a drive. */
-  getMany(keys: readonly KvKey[]): Promise<readonly (Uint8Array | null)[]>;
   /** Up to `limit` entries in order; a state as of some moment during the call. */
   scan(range: KvRange): Promise<readonly KvEntry[]>;
   /** Visible to reads at once; all of it or nothing survives a crash. */

@@ -71,24 +71,6 @@ function cutPage(entries: readonly KvEntry[], next: KvKey | null, limit: number)
   return { entries: cut, next: keyAfter((cut.at(-1) as KvEntry).key) };
 }
 
-/** Values as the store holds them when this resolves, whatever was written meanwhile. Dirty records are the caller's to look at. */
-export async function getMerged(
-  { kv, windows }: { readonly kv: Pick<OrderedKv, "getMany">; readonly windows: ScanWindows },
-  keys: readonly KvKey[],
-): Promise<Map<KvKey, Uint8Array | null>> {
-  const window = windows.open();
-  try {
-    const values = await kv.getMany(keys);
-    const found = new Map(keys.map((key, index) => [key, values[index] as Uint8Array | null]));
-    for (const batch of window) {
-      for (const { key, value } of batch) if (found.has(key)) found.set(key, value);
-    }
-    return found;
-  } finally {
-    windows.close(window);
-  }
-}
-
 /** Exactly `limit` entries from `begin` on, fewer only at the end of the range. */
 export async function scanMerged(parts: ScanParts, begin: KvKey, end: KvKey, limit: number): Promise<KvEntry[]> {
   const found: KvEntry[] = [];

@@ -15,7 +15,7 @@ import { DirentCache } from "./dirent-cache.ts";
 import { FreshInodes } from "./fresh-inodes.ts";
 import * as keys from "./keys.ts";
 import type { ScanParts } from "./kv-scan.ts";
-import { getMerged, ScanWindows } from "./kv-scan.ts";
+import { ScanWindows } from "./kv-scan.ts";
 import { RecordCache } from "./record-cache.ts";
 import { decodeInode, decodeOrphan, encodeInode, encodeOrphan } from "./record-format.ts";
 import type { Dirent, Inode, JournalFileUse, Region, RegionRuns, Segment, Session, Superblock, Usage } from "./records.ts";
@@ -165,18 +165,6 @@ export class KvState implements State, ContentState {
 
   inode(ino: InodeNumber): Inode | null {
     return this.#inodes.get(ino);
-  }
-
-  /** Many inodes as they are when this resolves; a drive that has to be read keeps nobody else waiting. */
-  async readInodes(inos: readonly InodeNumber[]): Promise<(Inode | null)[]> {
-    const missing = inos.filter((ino) => this.#inodes.peek(ino) === undefined).map(keys.inodeKey);
-    const found =
-      missing.length === 0 ? new Map<KvKey, Uint8Array | null>() : await getMerged({ kv: this.#kv, windows: this.windows }, missing);
-    return inos.map((ino) => {
-      const bytes = found.get(keys.inodeKey(ino));
-      // What was at hand before the wait may have been evicted since.
-      return bytes === undefined ? this.#inodes.get(ino) : this.#inodes.learn(ino, bytes);
-    });
   }
 
   inline(inode: Inode): Uint8Array | null {

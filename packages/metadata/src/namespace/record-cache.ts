@@ -50,23 +50,6 @@ export class RecordCache<K, V> {
     return value;
   }
 
-  /** What is at hand of the record; undefined when only the store knows. */
-  peek(key: K): V | null | undefined {
-    const dirty = this.#dirty.get(key);
-    if (dirty !== undefined) return dirty;
-    const young = this.#young.get(key);
-    return young === undefined ? this.#old.get(key) : young;
-  }
-
-  /** Takes in what the store holds now, as bytes, and gives it back decoded; what is at hand stays as it is. */
-  learn(key: K, bytes: Uint8Array | null): V | null {
-    const known = this.peek(key);
-    if (known !== undefined) return known;
-    const value = bytes === null ? null : this.#kind.decode(bytes);
-    this.#keep(key, value);
-    return value;
-  }
-
   #keep(key: K, value: V | null): void {
     this.#young.set(key, value);
     if (this.#young.size < this.#generationMax) return;

@@ -4,13 +4,12 @@ import { describe, expect, test } from "vitest";
 import { inodeNumber, rootInode } from "@cfs/core";
 import type { InodeNumber, Name } from "@cfs/core";
 import { MemoryKv } from "../kv/memory-kv.ts";
-import type { KvEntry, KvKey, KvRange } from "../kv/ordered-kv.ts";
+import type { KvEntry, KvRange } from "../kv/ordered-kv.ts";
 import { nameCookie, nameHash } from "./cookie.ts";
 import { direntKey } from "./keys.ts";
 import { KvState } from "./kv-state.ts";
 import { encodeDirent } from "./record-format.ts";
 import { listDirectory, listOrphans, listRegions } from "./state-scans.ts";
-import type { Inode } from "./records.ts";
 import { runs } from "./testing/runs.ts";
 import { clientId } from "./testing/world.ts";
 
@@ -26,32 +25,10 @@ class SlowKv extends MemoryKv {
     this.during.shift()?.();
     return page;
   }
-
-  override async getMany(asked: readonly KvKey[]): Promise<readonly (Uint8Array | null)[]> {
-    this.during.shift()?.();
-    const values = await super.getMany(asked);
-    this.during.shift()?.();
-    return values;
-  }
 }
 
 function entry(index: number): { ino: InodeNumber; kind: "file" } {
   return { ino: inodeNumber(2 + index, 0), kind: "file" };
-}
-
-function fileInode(ino: InodeNumber, sizeBytes: number): Inode {
-  const time = { atimeSec: 1, atimeNsec: 0, mtimeSec: 1, mtimeNsec: 0, ctimeSec: 1, ctimeNsec: 0, birthSec: 1, birthNsec: 0 };
-  const owner = { mode: 0o644, uid: 0, gid: 0, nlink: 1, rdev: 0, parent: 0, entryCount: 0 } as const;
-  const content = {
-    allocatedBytes: 0,
-    isAllocatedStale: false,
-    target: null,
-    inlineBytes: 0,
-    inline: null,
-    hasExtents: true,
-    xattrNames: [],
-  };
-  return { ino, generation: 1, kind: "file", sizeBytes, ...owner, ...time, ...content };
 }
 
 describe("a directory listing", () => {
@@ -151,40 +128,6 @@ describe("a directory listing", () => {
     ]);
     expect(await listDirectory(state, 2 as InodeNumber, nameHash("in2" as Name) + 3, 10)).toEqual([]);
   });
-});
-
-test("many inodes are as they are when all are read: dirty, changed and evicted meanwhile", async () => {
-  const inos = Array.from({ length: 12 }, (_, index) => inodeNumber(2 + index, 0));
-  const step = fc.tuple(fc.constantFrom("change", "remove", "flush", "read"), fc.nat(inos.length - 1));
-  await fc.assert(
-    fc.asyncProperty(fc.array(fc.array(step, { maxLength: 12 }), { minLength: 3, maxLength: 3 }), async ([before = [], first, second]) => {
-      const kv = new SlowKv();
-      const state = new KvState(kv, { inodes: 4 });
-      const model = new Map<InodeNumber, number>();
-      let version = 0;
-      const play = (steps: typeof before = []): void => {
-        for (const [what, index] of steps) {
-          const ino = inos[index] as InodeNumber;
-          if (what === "flush") kv.write(state.encodeDirty());
-          else if (what === "read") state.inode(ino);
-          else if (what === "remove") {
-            state.removeInode(fileInode(ino, 0));
-            model.delete(ino);
-          } else {
-            state.changeInode(fileInode(ino, ++version));
-            model.set(ino, version);
-          }
-        }
-      };
-      play(before);
-      kv.during = [(): void => play(first), (): void => play(second)];
-      const found = await state.readInodes(inos);
-      expect(found.map((inode) => inode?.sizeBytes)).toEqual(inos.map((ino) => model.get(ino)));
-      kv.during = [];
-      expect(inos.map((ino) => state.inode(ino)?.sizeBytes)).toEqual(inos.map((ino) => model.get(ino)));
-    }),
-    { numRuns: runs(500) },
-  );
 });
 
 test("lists of records go on after the last one", async () => {

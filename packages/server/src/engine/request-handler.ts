@@ -109,11 +109,10 @@ export class RequestHandler {
     // A reply's head is bounded: a page with inline data holds fewer entries.
     const count = Math.min(limit, withInline ? pageEntriesWithInline : pageEntries);
     const page = await listDirectory(state, parent, cookie, count);
-    const inodes = await state.readInodes(page.map(({ ino }) => ino));
     const entries: ListedInode[] = [];
-    for (const [index, dirent] of page.entries()) {
+    for (const dirent of page) {
       // Removed since the page was read: the client's own command did that, so it knows.
-      const inode = inodes[index];
+      const inode = state.inode(dirent.ino);
       if (inode) entries.push({ dirent, inode });
     }
     return encodeDirectoryReply(entries, page.length < count, withInline);

@@ -243,10 +243,6 @@ class CountedKv implements OrderedKv {
     return this.#kv.get(key);
   }
 
-  getMany(keys: readonly string[]): Promise<readonly (Uint8Array | null)[]> {
-    return this.#kv.getMany(keys);
-  }
-
   async scan(range: KvRange): ReturnType<OrderedKv["scan"]> {
     this.#signal.throwIfAborted();
     const entries = await this.#kv.scan(range);

@@ -5,7 +5,7 @@ import type { Crc32c } from "../journal/journal-format.ts";
 import type { EngineOptions, LevelEngine } from "./level-engine.ts";
 
 /** What a member's directory is opened as; LevelEngine unless a test says otherwise. */
-export type Engine = Pick<LevelEngine, "directory" | "get" | "getMany" | "write" | "marker" | "scan" | "close"> &
+export type Engine = Pick<LevelEngine, "directory" | "get" | "write" | "marker" | "scan" | "close"> &
   Partial<Pick<LevelEngine, "snapshot">>;
 
 export interface EngineMaker {

@@ -47,13 +47,6 @@ const openFilesMax = 74;
 const tableBytes: number = mebibyte;
 /** Entries that one step of a scan fetches at most; values are small. */
 const stepEntries = 1000;
-/** Threads of libuv that read for one `getMany`: a drive serves several reads at once. */
-const readThreads = 4;
-/** Below this a part is not worth a thread of its own. */
-const partKeysMin = 32;
-
-/** What to do about a value that disagrees with its check: gives the true one, null for none, or throws. */
-type OnWrong = (key: KvKey, reason: CfsError) => Uint8Array | null;
 
 export class LevelEngine {
   readonly directory: string;
@@ -122,35 +115,6 @@ export class LevelEngine {
     return value === undefined ? null : this.#checked(stored, value);
   }
 
-  /** As `get`, but the drive is waited for by other threads. A value that is wrong is given to `onWrong`, which returns the true one or throws. */
-  async getMany(keys: readonly KvKey[], onWrong: OnWrong): Promise<(Uint8Array | null)[]> {
-    const parts: Promise<(Uint8Array | null)[]>[] = [];
-    const partKeys = Math.max(partKeysMin, Math.ceil(keys.length / readThreads));
-    for (let at = 0; at < keys.length; at += partKeys) parts.push(this.#getPart(keys.slice(at, at + partKeys), onWrong));
-    return (await Promise.all(parts)).flat();
-  }
-
-  async #getPart(keys: readonly KvKey[], onWrong: OnWrong): Promise<(Uint8Array | null)[]> {
-    const stored = keys.map(storedKey);
-    let values: readonly (Buffer | undefined)[];
-    try {
-      values = await this.#db.getMany(stored, { snapshot: this.#snapshot });
-    } catch (reason) {
-      throw fromLevelError(reason, `read from the state store ${this.directory}`);
-    }
-    return values.map((value, index) =>
-      value === undefined ? null : this.#checkedOr(keys[index] as KvKey, stored[index] as Buffer, value, onWrong),
-    );
-  }
-
-  #checkedOr(key: KvKey, stored: Buffer, value: Buffer, onWrong: OnWrong): Uint8Array | null {
-    try {
-      return this.#checked(stored, value);
-    } catch (reason) {
-      return onWrong(key, CfsError.from(reason));
-    }
-  }
-
   #checked(stored: Buffer, value: Buffer): Uint8Array {
     const end = value.length - 4;
     const content = end >= 0 ? value.subarray(0, end) : null;
@@ -193,7 +157,7 @@ export class LevelEngine {
    * Up to `limit` entries from `begin` to below `end` as of the call, in order. One that is wrong is given to `onWrong`, which returns its true value, null
    * for none, or throws.
    */
-  async scan(begin: KvKey, end: KvKey, limit: number, onWrong: OnWrong): Promise<KvEntry[]> {
+  async scan(begin: KvKey, end: KvKey, limit: number, onWrong: (key: KvKey, reason: CfsError) => Uint8Array | null): Promise<KvEntry[]> {
     const iterator = this.#db.iterator({
       gte: storedKey(begin),
       lt: storedKey(end),
@@ -215,9 +179,14 @@ export class LevelEngine {
     }
   }
 
-  #collect(stored: Buffer, value: Buffer, onWrong: OnWrong, entries: KvEntry[]): void {
+  #collect(stored: Buffer, value: Buffer, onWrong: (key: KvKey, reason: CfsError) => Uint8Array | null, entries: KvEntry[]): void {
     const key = stored.toString("latin1", 1);
-    const content = this.#checkedOr(key, stored, value, onWrong);
+    let content: Uint8Array | null;
+    try {
+      content = this.#checked(stored, value);
+    } catch (reason) {
+      content = onWrong(key, CfsError.from(reason));
+    }
     if (content !== null) entries.push({ key, value: content });
   }
 

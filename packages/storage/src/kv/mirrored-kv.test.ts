@@ -62,7 +62,6 @@ class Saboteur implements EngineMaker {
     return {
       directory: engine.directory,
       get: (key) => (check(), engine.get(key)),
-      getMany: async (...asked) => (check(), engine.getMany(...asked)),
       marker: () => engine.marker(),
       scan: async (...range) => (check(), engine.scan(...range)),
       write: async (...batch) => {
@@ -217,7 +216,6 @@ describe("members", () => {
     kv.write([
       { key: "k", value: bytes("right") },
       { key: "l", value: bytes("right") },
-      { key: "m", value: bytes("right") },
     ]);
     await kv.close();
     const engine = await LevelEngine.open(join(root, "a"), () => 0x1234, {});
@@ -238,7 +236,6 @@ describe("members", () => {
         [
           ["k", bytes("wrong")],
           ["l", bytes("wrong")],
-          ["m", bytes("wrong")],
         ],
         lying,
       ),
@@ -249,14 +246,12 @@ describe("members", () => {
     await wrong.close();
     kv = await openOn(["a", "b"]);
     expect(text(kv.get("k"))).toBe("right");
-    expect((await kv.getMany(["x", "m"])).map(text)).toEqual([null, "right"]);
     expect(await content(kv)).toEqual([
       ["k", "right"],
       ["l", "right"],
-      ["m", "right"],
     ]);
     await kv.flush({ sync: true });
-    expect(kv.repairedCount).toBe(3);
+    expect(kv.repairedCount).toBe(2);
     await kv.close();
     kv = await openOn(["a"]);
     expect(text(kv.get("k"))).toBe("right");

@@ -147,42 +147,24 @@ export class MirroredKv implements OrderedKv {
     this.#enqueue([{ key, value }], this.#pending.index);
   }
 
-  async getMany(keys: readonly KvKey[]): Promise<readonly (Uint8Array | null)[]> {
-    const pending = keys.map((key) => this.#pending.get(key));
-    const missing = keys.filter((_, index) => pending[index] === undefined);
-    const stored = new Map(missing.map((key, index) => [key, index]));
-    const values = missing.length === 0 ? [] : await this.#fromMember((member) => member.engine.getMany(missing, (key) => this.get(key)));
-    return keys.map((key, index) => {
-      const value = pending[index];
-      return value === undefined ? (values[stored.get(key) as number] as Uint8Array | null) : value;
-    });
-  }
-
-  /** Asks a complete member, and another where that one fails. */
-  async #fromMember<T>(ask: (member: Member) => Promise<T>): Promise<T> {
+  async scan(range: KvRange): Promise<readonly KvEntry[]> {
+    assert(range.limit >= 1 && range.limit <= 10_000, "a scan asks for 1 to 10,000 entries");
+    if (range.begin >= range.end) return [];
     for (;;) {
       const member = this.#members.find((one) => one.isComplete);
       if (member === undefined) throw this.#broken ?? new CfsError("IO", "no member of the state store is left");
+      // Both are as of this moment: the engine's iterator is made before the first wait.
+      const pending = this.#pending.range(range);
+      const deletedCount = pending.reduce((count, entry) => (entry.value === null ? count + 1 : count), 0);
       try {
-        return await ask(member);
+        const stored = await member.engine.scan(range.begin, range.end, range.limit + deletedCount, (key) => this.get(key));
+        return overlay(stored, pending, range.limit);
       } catch (reason) {
         const error = CfsError.from(reason);
         if (error.code === "CORRUPT" || this.#isClosing) throw error;
         this.#drop(member, error);
       }
     }
-  }
-
-  async scan(range: KvRange): Promise<readonly KvEntry[]> {
-    assert(range.limit >= 1 && range.limit <= 10_000, "a scan asks for 1 to 10,000 entries");
-    if (range.begin >= range.end) return [];
-    return this.#fromMember(async ({ engine }) => {
-      // Both are as of this moment: the engine's iterator is made before the first wait.
-      const pending = this.#pending.range(range);
-      const deletedCount = pending.reduce((count, entry) => (entry.value === null ? count + 1 : count), 0);
-      const stored = await engine.scan(range.begin, range.end, range.limit + deletedCount, (key) => this.get(key));
-      return overlay(stored, pending, range.limit);
-    });
   }
 
   write(batch: readonly KvWrite[]): void {

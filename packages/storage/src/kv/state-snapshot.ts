@@ -9,21 +9,15 @@ import type { KvEntry, KvKey, KvRange, OrderedKv } from "@cfs/metadata";
 import type { LevelEngine } from "./level-engine.ts";
 
 export class StateSnapshot implements OrderedKv {
-  readonly #engine: Pick<LevelEngine, "get" | "getMany" | "scan" | "close">;
+  readonly #engine: Pick<LevelEngine, "get" | "scan" | "close">;
   #closed: Promise<void> | null = null;
 
-  constructor(engine: Pick<LevelEngine, "get" | "getMany" | "scan" | "close">) {
+  constructor(engine: Pick<LevelEngine, "get" | "scan" | "close">) {
     this.#engine = engine;
   }
 
   get(key: KvKey): Uint8Array | null {
     return this.#engine.get(key);
-  }
-
-  getMany(keys: readonly KvKey[]): Promise<readonly (Uint8Array | null)[]> {
-    return this.#engine.getMany(keys, (_key, reason) => {
-      throw reason;
-    });
   }
 
   async scan({ begin, end, limit }: KvRange): Promise<readonly KvEntry[]> {

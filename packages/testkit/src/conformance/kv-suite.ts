@@ -78,23 +78,6 @@ function pointTests(open: KvSuiteFactory["open"]): void {
     });
   });
 
-  test("many at once: as single reads give them, in the order of the keys, some twice", async () => {
-    await withKv(open, async (kv) => {
-      const keys = Array.from({ length: 300 }, (_, index) => `k${index}`);
-      kv.write(keys.map((key) => ({ key, value: bytesOf(key) })));
-      await kv.flush({ sync: true });
-      kv.write(put(["k7", "new"], ["k8", null], ["k300", "x"]));
-      const asked = [...keys, "k300", "k301", "k8", "k7", "k6"].toReversed();
-      const values = await kv.getMany(asked);
-      expect(values.map((value) => value && Buffer.from(value))).toEqual(
-        asked.map((key) => kv.get(key)).map((value) => value && Buffer.from(value)),
-      );
-      expect(Buffer.from(values[1] ?? []).toString()).toBe("new");
-      expect(values[2]).toBeNull();
-      expect(await kv.getMany([])).toEqual([]);
-    });
-  });
-
   test("values of many bytes come back whole", async () => {
     await withKv(open, async (kv) => {
       const value = Uint8Array.from({ length: 300_000 }, (_, index) => (index * 7 + (index >>> 8)) & 255);

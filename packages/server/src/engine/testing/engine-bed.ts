@@ -133,7 +133,6 @@ export class EngineBed implements AsyncDisposable {
   async snapshot(): Promise<StateSnapshot> {
     return new StateSnapshot({
       get: (key) => this.#store.get(key),
-      getMany: async (keys) => [...(await this.#store.getMany(keys))],
       scan: async (begin, end, limit) => [...(await this.#store.scan({ begin, end, limit }))],
       close: () => Promise.resolve(),
     });
