@@ -23,10 +23,11 @@ interface Ended {
 }
 
 async function runStep({ command: [program, ...args], cwd }: Step): Promise<Ended> {
-  const child = spawn(program, args, { stdio: "inherit", ...(cwd === undefined ? {} : { cwd }) });
   const handOn = (): void => void child.kill("SIGTERM");
   const wait = (): void => undefined;
+  // Before the step runs: a signal meanwhile is heard after `spawn` has returned, and must not end this process alone.
   process.on("SIGTERM", handOn).on("SIGINT", wait);
+  const child = spawn(program, args, { stdio: "inherit", ...(cwd === undefined ? {} : { cwd }) });
   try {
     const [code, signal] = (await once(child, "exit")) as [number | null, NodeJS.Signals | null];
     return { code: code ?? 130, why: signal === null ? "" : ` (${signal})` };

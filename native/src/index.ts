@@ -7,6 +7,7 @@ export type { Ring, RingEngine, RingOptions } from "./ring.ts";
 // Between processes of one machine
 export { localConnect, LocalListener, LocalStream } from "./local.ts";
 export type { LocalListenerHandlers, LocalStreamHandlers } from "./local.ts";
+export { trimMemory } from "./memory.ts";
 // FUSE
 export { FuseDevice, fuseMount, fuseUnmount } from "./fuse.ts";
 export type { FuseDeviceHandlers, FuseDeviceOptions, FuseLayout, FuseMountMethod, FuseMountOptions, FuseUnmountOptions } from "./fuse.ts";

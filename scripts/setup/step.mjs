@@ -65,14 +65,15 @@ function endGroup(pid, signal) {
  */
 export async function run(command, args, { cure = "", cwd = root, env = pinnedEnvironment() } = {}) {
   const shown = [command.startsWith(root) ? relative(root, command) : command, ...args].join(" ");
-  const child = spawn(command, args, { cwd, env, stdio: ["ignore", "inherit", "inherit"], detached: true });
   let stoppedBy = null;
   const forward = (signal) => {
     // The second time means: now.
     if (child.pid !== undefined) endGroup(child.pid, stoppedBy === null ? signal : "SIGKILL");
     stoppedBy = signal;
   };
+  // Before the command runs: a signal meanwhile is heard after `spawn` has returned, and must not end this process alone.
   for (const signal of endingSignals) process.on(signal, forward);
+  const child = spawn(command, args, { cwd, env, stdio: ["ignore", "inherit", "inherit"], detached: true });
   try {
     const [code, signal] = await once(child, "exit");
     if (stoppedBy !== null) {

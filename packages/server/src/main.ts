@@ -4,7 +4,7 @@
 import { statfs, stat } from "node:fs/promises";
 import { CfsError, jsonLogger, systemClock, systemRandom } from "@cfs/core";
 import type { Clock, Logger, LogLevel } from "@cfs/core";
-import { crc32c } from "@cfs/native";
+import { crc32c, trimMemory } from "@cfs/native";
 import { adminService, RpcServer, serveUnary } from "@cfs/rpc";
 import type { Address } from "@cfs/rpc";
 import { MirroredKv, RingIo } from "@cfs/storage";
@@ -21,6 +21,7 @@ import { checkAddress } from "./http/check-address.ts";
 import { HttpServer } from "./http/http-server.ts";
 import { Metrics } from "./http/metrics.ts";
 import { LoopWatch } from "./loop-watch.ts";
+import { MemoryTrim } from "./memory-trim.ts";
 import { DriveSet } from "./maintenance/drive-set.ts";
 import type { DrivePresence } from "./maintenance/drive-set.ts";
 import { StartTimes } from "./start-times.ts";
@@ -48,14 +49,13 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-const poolBytes = 72 << 20;
+const poolBytes = 64 << 20;
 const journalCacheBytes = 8 << 20;
 const stateCacheBytes = 8 << 20;
 
 export async function startServer(options: ServerOptions, writeLog: (line: string) => void): Promise<RunningServer> {
   const logger = jsonLogger(writeLog, options.logLevel);
-  const clock = systemClock();
-  const random = systemRandom();
+  const [clock, random] = [systemClock(), systemRandom()];
   const ended = Promise.withResolvers<void>();
   const times = new StartTimes(clock);
   await using stack = new AsyncDisposableStack();
@@ -93,6 +93,7 @@ export async function startServer(options: ServerOptions, writeLog: (line: strin
   });
   stack.defer(() => rpc.close());
   stack.use(new LoopWatch({ clock, logger, cpuMs: ownCpuMs }));
+  stack.use(new MemoryTrim({ clock, residentBytes: process.memoryUsage.rss, trim: trimMemory }));
   times.done("servicesMs");
   logger.info("serving", { ...rpc.address, drives: drives.list.length, clusterId: drives.clusterId, ...times.fields });
 
