@@ -41,11 +41,11 @@ export class MemoryTrim {
       this.#wait();
       return;
     }
-    const done = (): void => {
+    const again = (): void => {
       this.#floorBytes = residentBytes();
       this.#wait();
     };
-    trim().then(done, done);
+    trim().then(again, again);
   }
 
   close(): void {
