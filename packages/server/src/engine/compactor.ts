@@ -19,11 +19,9 @@ import type { MovedPiece, Reference } from "./moves.ts";
 import { commitOwn } from "./own-command.ts";
 import type { ReadPath } from "./read-path.ts";
 import type { ReferenceWalk } from "./reference-walk.ts";
+import { RestingSegments } from "./resting-segments.ts";
 import type { Piece, SegmentWriter } from "./segment-writer.ts";
 
-/** A segment that was looked at is left alone for so long: what moved is gone by then, the rest may have changed. */
-const restMs = 600_000;
-const restingMax = 65_536;
 /** Of one call: they bound how long the caller waits. */
 const segmentsMax = 8;
 /** Of one new segment. */
@@ -54,13 +52,15 @@ const emptyLoad = (): Load => ({ pieces: [], sizeBytes: 0, references: 0 });
 
 export class Compactor {
   readonly #parts: CompactorParts;
-  readonly #resting = new Map<SegmentId, number>();
+  /** Those that were looked at: what moved is gone when they have rested, the rest may have changed. */
+  readonly #resting: RestingSegments;
   #last: Promise<unknown> = Promise.resolve();
   segmentsCompacted = 0;
   bytesMoved = 0;
 
   constructor(parts: CompactorParts) {
     this.#parts = parts;
+    this.#resting = new RestingSegments(parts.clock);
   }
 
   /** Moves what lives of the first few that it can do something about; resolves with the bytes that were copied. One call at a time. */
@@ -76,30 +76,17 @@ export class Compactor {
     let count = 0;
     for (const segment of segments) {
       if (count >= segmentsMax) break;
-      if (this.#isResting(segment.id) || this.#parts.walk.isWanted(segment.id)) continue;
+      if (this.#resting.has(segment.id) || this.#parts.walk.isWanted(segment.id)) continue;
       count++;
       const references = await this.#references(segment);
       if (references === "later") continue;
-      this.#rest(segment.id);
+      this.#resting.add(segment.id);
       for (const group of byChunk(references)) load = await this.#add(load, group);
       if (references.length > 0) this.segmentsCompacted++;
     }
     await this.#flush(load);
     this.#parts.walk.wake();
     return this.bytesMoved - movedBefore;
-  }
-
-  #isResting(id: SegmentId): boolean {
-    const until = this.#resting.get(id);
-    if (until === undefined) return false;
-    if (until > this.#parts.clock.monotonicMs()) return true;
-    this.#resting.delete(id);
-    return false;
-  }
-
-  #rest(id: SegmentId): void {
-    if (this.#resting.size >= restingMax) this.#resting.clear();
-    this.#resting.set(id, this.#parts.clock.monotonicMs() + restMs);
   }
 
   /** All references as far as they are known; empty when nothing can be done for a while. */

@@ -13,6 +13,7 @@ import type { KvState, Segment } from "@cfs/metadata";
 import { decodeOrigin, readSegmentTable } from "@cfs/storage";
 import type { SegmentStore, SegmentTable } from "@cfs/storage";
 import type { ReferenceWalk } from "./reference-walk.ts";
+import { RestingSegments } from "./resting-segments.ts";
 
 export interface SegmentProofParts {
   readonly state: KvState;
@@ -22,16 +23,14 @@ export interface SegmentProofParts {
   readonly logger: Logger;
 }
 
-/** A segment that is needed although nothing counts it is left alone for so long: fsck may mend it meanwhile. */
-const neededRestMs = 600_000;
-const restingMax = 65_536;
-
 export class SegmentProof {
   readonly #parts: SegmentProofParts;
-  readonly #restUntilMs = new Map<SegmentId, number>();
+  /** Those that are needed although nothing counts them: fsck may mend them meanwhile. */
+  readonly #resting: RestingSegments;
 
   constructor(parts: SegmentProofParts) {
     this.#parts = parts;
+    this.#resting = new RestingSegments(parts.clock);
     parts.walk.onNeeded = (id) => this.#needed(id);
   }
 
@@ -39,7 +38,7 @@ export class SegmentProof {
   async isUnneeded(segment: Segment): Promise<boolean> {
     const { walk, state } = this.#parts;
     const { id } = segment;
-    if (this.#isResting(id)) return false;
+    if (this.#resting.has(id)) return false;
     const table = segment.isShared ? null : await this.#table(segment);
     if (table === null ? walk.takeUnneeded(id) : !isAtOrigins(state, id, table)) return true;
     if (table === null) walk.suspect(id);
@@ -47,21 +46,12 @@ export class SegmentProof {
     return false;
   }
 
-  #isResting(id: SegmentId): boolean {
-    const untilMs = this.#restUntilMs.get(id);
-    if (untilMs === undefined) return false;
-    if (untilMs > this.#parts.clock.monotonicMs()) return true;
-    this.#restUntilMs.delete(id);
-    return false;
-  }
-
   #needed(id: SegmentId): void {
-    const { state, clock } = this.#parts;
+    const { state } = this.#parts;
     const segment = state.content.segment(id);
     if (segment === null || segment.liveBytes > 0) return;
     state.content.noteDamage(`segment ${id} counts no references and files point at it`);
-    if (this.#restUntilMs.size >= restingMax) this.#restUntilMs.clear();
-    this.#restUntilMs.set(id, clock.monotonicMs() + neededRestMs);
+    this.#resting.add(id);
   }
 
   /** Begins a walk for those that wait for one, when it is due. */
